@@ -1,0 +1,494 @@
+//! The machine that owns a shard's calls: takes bytes, answers and time; gives bytes, questions and
+//! facts.
+//!
+//! ```text
+//!   Received --> read --> response --> transaction --> attempt or relay of a call
+//!                    \--> request  --> transaction --> dialog of a call
+//!                                                  \-> new call | plain answer
+//! ```
+//! A datagram of an unknown source that belongs to no dialog is dropped without an answer.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use intertrunk_sip::{Message, Method, Name, Read, Token, read, reply, unsupported_scheme};
+use slotmap::SlotMap;
+
+use crate::ask::Answer;
+use crate::call::{ALLOW, Arrival, Call, CallKey, InDialog, LegId};
+use crate::core::Core;
+use crate::event::{DropCause, Event};
+use crate::io::{AskId, CallId, Flow, Input, Output};
+use crate::rng::Rng;
+use crate::snapshot::Snapshot;
+use crate::time::Instant;
+use crate::timer::{TimerOwner, Timers};
+use crate::transaction::{Incoming, Owner, Table, Told};
+use crate::trunk::{Direction, Seat, Trunk};
+use crate::view::CallView;
+
+/// One shard's B2BUA.
+#[derive(Debug)]
+pub struct B2bua {
+    core: Core,
+    calls: SlotMap<CallKey, Call>,
+    draining: bool,
+    read_limits: intertrunk_sip::Limits,
+}
+
+impl B2bua {
+    /// A machine for shard `shard` of `shards`. `seed` makes its tokens; `call_id_key` is the key,
+    /// shared by all shards, by which Call-IDs are given to shards.
+    pub fn new(
+        snapshot: Arc<Snapshot>,
+        shard: u16,
+        shards: u16,
+        seed: [u8; 32],
+        call_id_key: (u64, u64),
+    ) -> B2bua {
+        let mut rng = Rng::new(seed);
+        let table = Table::new((rng.next_u64(), rng.next_u64()));
+        let core = Core {
+            table,
+            legs: Default::default(),
+            asks: Default::default(),
+            rng,
+            snapshot,
+            now: Instant::default(),
+            timers: Timers::default(),
+            out: VecDeque::new(),
+            shard,
+            shards,
+            call_id_key,
+        };
+        let read_limits = intertrunk_sip::Limits::default();
+        B2bua {
+            core,
+            calls: SlotMap::with_key(),
+            draining: false,
+            read_limits,
+        }
+    }
+
+    /// Something happened. Drain [`B2bua::poll_output`] afterwards.
+    pub fn handle_input(&mut self, input: Input, now: Instant) {
+        self.core.now = now.max(self.core.now);
+        match input {
+            Input::Received { flow, bytes } => self.received(flow, bytes),
+            Input::TransmitFailed(id) => self.core.table.transmit_failed(id),
+            Input::Answered { ask, answer } => self.answered(ask, *answer),
+            Input::Config(snapshot) => self.core.snapshot = snapshot,
+            Input::Drain => self.draining = true,
+            Input::Resume => self.draining = false,
+            Input::EndCall(id) => self.end_call(id),
+            Input::Timeout => {}
+        }
+        self.run_timers();
+        self.tell_owners();
+    }
+
+    /// The next thing to do, until there is none.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.core.out.pop_front()
+    }
+
+    /// When `Input::Timeout` is due, if nothing else comes before.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.core.timers.next()
+    }
+
+    /// Calls that have not ended.
+    pub fn active_calls(&self) -> usize {
+        self.calls.values().filter(|c| !c.is_ended()).count()
+    }
+
+    /// Whether nothing is left to do for anybody: what a drained shard waits for.
+    pub fn is_idle(&self) -> bool {
+        self.active_calls() == 0 && !self.core.table.is_waiting()
+    }
+
+    /// All calls that have not ended.
+    pub fn calls(&self) -> Vec<CallView> {
+        self.calls
+            .values()
+            .filter(|c| !c.is_ended())
+            .map(Call::view)
+            .collect()
+    }
+
+    /// One call.
+    pub fn call(&self, id: CallId) -> Option<CallView> {
+        self.calls
+            .values()
+            .find(|c| c.id == id && !c.is_ended())
+            .map(Call::view)
+    }
+
+    /// What is held in memory: calls (ended ones that wait for transactions included),
+    /// transactions, dialogs, questions.
+    pub fn holdings(&self) -> [usize; 4] {
+        let core = &self.core;
+        [
+            self.calls.len(),
+            core.table.len(),
+            core.legs.len(),
+            core.asks.len(),
+        ]
+    }
+
+    /// Panics if a rule between the parts is broken. For simulations; costs a walk over all calls.
+    pub fn assert_sound(&self) {
+        for call in self.calls.values() {
+            call.assert_sound();
+            assert!(
+                !call.is_gone(),
+                "a call with nothing left to do was not removed"
+            );
+        }
+        assert!(
+            self.core.asks.len() <= self.calls.len(),
+            "questions without calls"
+        );
+    }
+
+    // ---- bytes ----
+
+    fn received(&mut self, flow: Flow, bytes: Bytes) {
+        match read(bytes, &self.read_limits) {
+            Read::Message(message) if message.is_request() => self.request(flow, message),
+            Read::Message(message) => {
+                let (table, mut env) = self.core.table_env();
+                if !table.response_received(message, &mut env) {
+                    self.dropped(
+                        flow,
+                        DropCause::StrayResponse,
+                        "a response that we do not await",
+                    );
+                }
+            }
+            Read::Refuse(refusal) => {
+                let known = self.core.snapshot.identify(flow).is_some();
+                if known && !refusal.ack {
+                    let tag = self.core.rng.token().to_string();
+                    let code = refusal.status;
+                    let bytes = refusal.response(&tag, flow.remote);
+                    self.core.transmit(flow, bytes);
+                    self.core.event(Event::Refused { flow, code });
+                } else {
+                    self.dropped(flow, DropCause::Malformed, "a malformed request");
+                }
+            }
+            Read::Drop(_) => self.dropped(flow, DropCause::Malformed, "no SIP message"),
+            Read::KeepAlive(_) => {}
+        }
+    }
+
+    fn dropped(&mut self, flow: Flow, cause: DropCause, detail: &'static str) {
+        self.core.event(Event::Dropped {
+            flow,
+            cause,
+            detail,
+        });
+    }
+
+    fn request(&mut self, flow: Flow, request: Message) {
+        let (table, mut env) = self.core.table_env();
+        match table.request_received(&request, &mut env) {
+            Incoming::Absorbed => self.core.event(Event::Retransmitted { flow }),
+            Incoming::Ack => self.ack(flow, &request),
+            Incoming::Cancel(found) => self.cancel(flow, &request, found),
+            Incoming::New => match self.dialog_of(&request) {
+                Some((call, leg)) => self.in_dialog(flow, request, call, leg),
+                None => self.out_of_dialog(flow, request),
+            },
+        }
+    }
+
+    /// The call and leg whose dialog a message names by our tag in To.
+    fn dialog_of(&self, message: &Message) -> Option<(CallKey, LegId)> {
+        let token = Token::parse(message.to_tag()?)?;
+        let &(key, leg) = self.core.legs.get(&token)?;
+        self.calls
+            .get(key)?
+            .owns(leg, message)
+            .then_some((key, leg))
+    }
+
+    fn ack(&mut self, flow: Flow, ack: &Message) {
+        match self.dialog_of(ack) {
+            Some((key, leg)) => {
+                if let Some(call) = self.calls.get_mut(key) {
+                    call.acknowledged(leg, ack, &mut self.core);
+                }
+            }
+            None => self.dropped(flow, DropCause::StrayAck, "an ACK of no dialog"),
+        }
+    }
+
+    fn cancel(
+        &mut self,
+        flow: Flow,
+        cancel: &Message,
+        found: Option<(crate::transaction::ServerKey, CallKey)>,
+    ) {
+        let Some((invite, key)) = found else {
+            if self.core.snapshot.identify(flow).is_none() {
+                return self.dropped(flow, DropCause::UnknownSource, "a CANCEL of no trunk");
+            }
+            return self.answer_statelessly(flow, cancel, 481);
+        };
+        let server = self.core.table.open(cancel, flow, None);
+        let tag = self.core.rng.token().to_string();
+        let ok = reply(cancel, 200, "OK", Some(&tag), Some(flow.remote)).finish(None);
+        self.core.respond(server, 200, ok);
+        if self.core.table.is_pending(invite)
+            && let Some(call) = self.calls.get_mut(key)
+        {
+            call.cancelled(invite, &mut self.core);
+        }
+    }
+
+    fn in_dialog(&mut self, flow: Flow, request: Message, key: CallKey, leg: LegId) {
+        let Some(call) = self.calls.get_mut(key) else {
+            return;
+        };
+        let invite = *request.method() == Method::Invite;
+        let server = self.core.table.open(&request, flow, invite.then_some(key));
+        if invite {
+            call.transaction_opened();
+            let trying = reply(&request, 100, "Trying", None, Some(flow.remote)).finish(None);
+            self.core.respond(server, 100, trying);
+        }
+        call.requested(
+            InDialog {
+                leg,
+                request,
+                flow,
+                server,
+            },
+            &mut self.core,
+        );
+    }
+
+    fn out_of_dialog(&mut self, flow: Flow, request: Message) {
+        let Some(trunk) = self.core.snapshot.identify(flow).cloned() else {
+            return self.dropped(flow, DropCause::UnknownSource, "a request of no trunk");
+        };
+        if request.to_tag().is_some() {
+            return self.answer_statelessly(flow, &request, 481);
+        }
+        match request.method() {
+            Method::Invite => self.invite(flow, request, &trunk),
+            Method::Options => self.answer_statelessly(flow, &request, 200),
+            Method::Ack
+            | Method::Bye
+            | Method::Cancel
+            | Method::Register
+            | Method::Prack
+            | Method::Update
+            | Method::Info
+            | Method::Refer
+            | Method::Subscribe
+            | Method::Notify
+            | Method::Message
+            | Method::Publish
+            | Method::Other(_) => self.answer_statelessly(flow, &request, 405),
+        }
+    }
+
+    /// Checks a new INVITE in the order of RFC 3261 §8.2 and makes a call of it.
+    fn invite(&mut self, flow: Flow, invite: Message, trunk: &Arc<Trunk>) {
+        let limits = self.core.snapshot.limits;
+        let full = self.calls.len() >= limits.calls_max
+            || self.core.table.len() >= limits.transactions_max;
+        let listener = self.core.snapshot.listener(flow.listener).cloned();
+        let policy = self.core.snapshot.policy(trunk.policy).cloned();
+        let code = if unsupported_scheme(&invite) {
+            Some(416)
+        } else if required(&invite).next().is_some() {
+            Some(420)
+        } else if invite.max_forwards() == Some(0) {
+            Some(483)
+        } else if invite.contact().is_none() {
+            // Without a Contact there is nobody to send the BYE to (RFC 3261 §8.1.1.8).
+            Some(400)
+        } else if self.draining || full {
+            Some(503)
+        } else {
+            None
+        };
+        if let Some(code) = code {
+            return self.answer_statelessly(flow, &invite, code);
+        }
+        let seat = Seat::take(trunk, Direction::In);
+        let (Some(listener), Some(policy), Some(seat)) = (listener, policy, seat) else {
+            return self.answer_statelessly(flow, &invite, 503);
+        };
+        let trunk = Arc::clone(trunk);
+        let core = &mut self.core;
+        self.calls.insert_with_key(|key| {
+            Call::begin(
+                key,
+                Arrival {
+                    invite,
+                    flow,
+                    trunk,
+                    listener,
+                    policy,
+                    seat,
+                },
+                core,
+            )
+        });
+    }
+
+    /// Answers without remembering: what comes again is answered again, alike but for the tag.
+    fn answer_statelessly(&mut self, flow: Flow, request: &Message, code: u16) {
+        let tag = self.core.rng.token().to_string();
+        let phrase = intertrunk_sip::reason_phrase(code);
+        let mut b = reply(request, code, phrase, Some(&tag), Some(flow.remote));
+        match code {
+            200 | 405 => {
+                b.header(Name::Allow, ALLOW);
+                b.header(Name::Accept, "application/sdp");
+            }
+            420 => {
+                let tags: Vec<_> = required(request).map(String::from_utf8_lossy).collect();
+                b.header(Name::Unsupported, tags.join(", "));
+            }
+            503 => {
+                b.header(Name::RetryAfter, "5");
+            }
+            _ => {}
+        }
+        self.core.transmit(flow, b.finish(None));
+        if code != 200 {
+            self.core.event(Event::Refused { flow, code });
+        }
+    }
+
+    // ---- answers, time, owners ----
+
+    fn answered(&mut self, ask: AskId, answer: Answer) {
+        let call = self
+            .core
+            .asks
+            .remove(&ask)
+            .and_then(|key| self.calls.get_mut(key));
+        let used = call.is_some_and(|call| call.answered(ask, answer, &mut self.core));
+        if !used {
+            self.core.event(Event::LateAnswer);
+        }
+    }
+
+    fn end_call(&mut self, id: CallId) {
+        if let Some(call) = self.calls.values_mut().find(|c| c.id == id) {
+            call.end_by_host(&mut self.core);
+        }
+    }
+
+    fn run_timers(&mut self) {
+        while let Some((at, owner)) = self.core.timers.pop_due(self.core.now) {
+            match owner {
+                TimerOwner::Client(key) => {
+                    let (table, mut env) = self.core.table_env();
+                    table.client_clock(key, at, &mut env);
+                }
+                TimerOwner::Server(key) => {
+                    let (table, mut env) = self.core.table_env();
+                    table.server_clock(key, at, &mut env);
+                }
+                TimerOwner::Call(key) => {
+                    if let Some(call) = self.calls.get_mut(key) {
+                        call.clock(at, &mut self.core);
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell_owners(&mut self) {
+        while let Some(told) = self.core.table.next_told() {
+            let key = match &told {
+                Told::Response { owner, .. }
+                | Told::TimedOut { owner }
+                | Told::Unsendable { owner }
+                | Told::ClientOver { owner } => owner.call(),
+                Told::ServerOver { call } => *call,
+            };
+            if let Some(call) = self.calls.get_mut(key) {
+                tell(call, told, &mut self.core);
+                if call.is_gone() {
+                    self.remove(key);
+                }
+            }
+        }
+    }
+
+    fn remove(&mut self, key: CallKey) {
+        if let Some(call) = self.calls.remove(key) {
+            for tag in call.tags() {
+                self.core.legs.remove(&tag);
+            }
+        }
+    }
+}
+
+fn tell(call: &mut Call, told: Told, core: &mut Core) {
+    match told {
+        Told::Response {
+            owner: Owner::Attempt(_, id),
+            response,
+        } => {
+            call.attempt_answered(id, &response, core);
+        }
+        Told::Response {
+            owner: Owner::Relay(_, id),
+            response,
+        } => {
+            call.relay_answered(id, &response, core);
+        }
+        Told::TimedOut {
+            owner: Owner::Attempt(_, id),
+        } => call.attempt_silent(id, true, core),
+        Told::Unsendable {
+            owner: Owner::Attempt(_, id),
+        } => {
+            call.attempt_silent(id, false, core);
+        }
+        Told::TimedOut {
+            owner: Owner::Relay(_, id),
+        } => call.relay_silent(id, true, core),
+        Told::Unsendable {
+            owner: Owner::Relay(_, id),
+        } => call.relay_silent(id, false, core),
+        // The call has ended already; that its BYE or CANCEL is over is told below.
+        Told::Response {
+            owner: Owner::Call(_),
+            ..
+        }
+        | Told::TimedOut {
+            owner: Owner::Call(_),
+        }
+        | Told::Unsendable {
+            owner: Owner::Call(_),
+        } => {}
+        Told::ClientOver { owner } => {
+            match owner {
+                Owner::Attempt(_, id) => call.attempt_over(id),
+                Owner::Relay(_, id) => call.relay_over(id),
+                Owner::Call(_) => {}
+            }
+            call.transaction_over();
+        }
+        Told::ServerOver { .. } => call.transaction_over(),
+    }
+}
+
+/// Extensions that a request insists on; we have none (RFC 3261 §8.2.2.3).
+fn required(request: &Message) -> impl Iterator<Item = &[u8]> {
+    request
+        .values(Name::Require)
+        .chain(request.values(Name::ProxyRequire))
+}

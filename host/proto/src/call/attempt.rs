@@ -1,0 +1,269 @@
+//! One attempt: a candidate being tried, its own dialog, its own INVITE.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use intertrunk_sip::{Builder, Line, Message, Name, Token, escape_user};
+
+use super::leg::Leg;
+use super::passing::{ALLOW, pass_headers};
+use crate::ask::{Candidate, Party, Privacy, Query, Scheme};
+use crate::core::Core;
+use crate::time::Instant;
+use crate::transaction::ClientKey;
+use crate::trunk::{Peer, Trunk};
+
+/// The n-th attempt of a call, counted from 0.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct AttemptId(pub(crate) u8);
+
+/// A candidate with one peer, waiting for its turn. Those of equal `order` ring together.
+#[derive(Clone, Debug)]
+pub(crate) struct Try {
+    pub(crate) candidate: Arc<Candidate>,
+    pub(crate) trunk: Arc<Trunk>,
+    pub(crate) peer: Peer,
+    pub(crate) order: (u8, u8),
+}
+
+/// How far an attempt has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum AttemptState {
+    /// INVITE sent, nothing but 100 came back.
+    Calling,
+    /// 101 to 199 came back.
+    Ringing,
+    /// Given up, but CANCEL has to wait for a first answer (RFC 3261 §9.1).
+    CancelWaits,
+    /// CANCEL sent, final answer awaited.
+    Cancelled,
+    /// Its 2xx made the call.
+    Won,
+    /// Finished without making the call.
+    Over,
+}
+
+/// An attempt.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) leg: Leg,
+    pub(crate) candidate: Arc<Candidate>,
+    /// Its place in the plan; attempts of equal order ring together.
+    pub(crate) order: (u8, u8),
+    pub(crate) peer: SocketAddr,
+    pub(crate) state: AttemptState,
+    pub(crate) client: Option<ClientKey>,
+    /// A provisional answer came, 100 included.
+    pub(crate) answered_at_all: bool,
+    /// A provisional answer other than 100 came.
+    pub(crate) progressed: bool,
+    pub(crate) started: Instant,
+    pub(crate) pdd_ms: Option<u32>,
+    /// No 18x by then: next candidate.
+    pub(crate) no_progress_at: Option<Instant>,
+    /// No final answer by then: next candidate.
+    pub(crate) ring_until: Option<Instant>,
+    /// No final answer to a cancelled attempt by then: forget it.
+    pub(crate) cancel_until: Option<Instant>,
+    /// To tags seen in provisional answers.
+    pub(crate) early_tags: Vec<Box<[u8]>>,
+    /// 2xx dialogs that lost: acknowledged, then ended.
+    pub(crate) losers: Vec<Leg2xx>,
+}
+
+/// A 2xx that did not make the call.
+#[derive(Debug)]
+pub(crate) struct Leg2xx {
+    pub(crate) remote_tag: Box<[u8]>,
+    pub(crate) ack: Bytes,
+    pub(crate) flow: crate::io::Flow,
+}
+
+impl Attempt {
+    /// Whether it may still make the call.
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self.state, AttemptState::Calling | AttemptState::Ringing)
+    }
+
+    /// When this attempt has to be looked at next.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let own = match self.state {
+            AttemptState::Calling => self.no_progress_at.into_iter().chain(self.ring_until).min(),
+            AttemptState::Ringing => self.ring_until,
+            AttemptState::CancelWaits | AttemptState::Cancelled => self.cancel_until,
+            AttemptState::Won | AttemptState::Over => None,
+        };
+        own.into_iter().chain(self.leg.deadline()).min()
+    }
+
+    pub(crate) fn start_timers(&mut self, core: &Core) {
+        let ms = |ms: u32| Duration::from_millis(u64::from(ms));
+        let no_progress = self
+            .candidate
+            .no_progress_ms
+            .map_or(self.leg.trunk.no_progress, ms);
+        let ring = self.candidate.ring_ms.map_or(core.snapshot.timers.ring, ms);
+        self.no_progress_at = Some(core.now + no_progress);
+        self.ring_until = Some(core.now + ring);
+    }
+}
+
+/// What an attempt sends as numbers and names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Dialled {
+    /// Request-URI.
+    pub request_uri: String,
+    /// To, without tag.
+    pub to: String,
+    /// From, without tag.
+    pub from: String,
+    /// P-Asserted-Identity, if it is sent.
+    pub asserted: Option<String>,
+    /// Whether `Privacy: id` is added.
+    pub privacy_id: bool,
+    /// Called number or user, unescaped.
+    pub callee: String,
+    /// Calling number or user, unescaped.
+    pub caller: String,
+}
+
+impl Dialled {
+    /// The numbers and names of a candidate: translated where it says so, as received elsewhere;
+    /// hosts are the peer's and ours, never those of the calling side.
+    pub fn of(
+        candidate: &Candidate,
+        query: &Query,
+        egress: &Trunk,
+        peer: &Peer,
+        our_host: &str,
+    ) -> Dialled {
+        let call = &query.call;
+        let callee = candidate.callee.as_ref().unwrap_or(&call.callee.user);
+        let is_phone = call.request_uri.scheme == Scheme::Tel
+            || call
+                .request_uri
+                .params
+                .iter()
+                .any(|p| p.value.as_deref() == Some("phone"));
+        let request_uri = uri(callee, &peer.host_port, is_phone);
+        let (from, caller) = from(candidate, &call.caller, our_host);
+        let anonymous = candidate.withhold_caller || call.privacy == Privacy::Full;
+        let may_assert = egress.identity.forward_pai && (!anonymous || egress.identity.trusted);
+        let replaced = candidate
+            .caller
+            .as_ref()
+            .map(|i| (&i.user, i.display.as_deref()));
+        let asserted = call
+            .asserted
+            .first()
+            .map(|p| (&p.user, p.display.as_deref()));
+        let asserted = asserted.and(replaced).or(asserted).filter(|_| may_assert);
+        Dialled {
+            to: format!("<{request_uri}>"),
+            request_uri,
+            from,
+            asserted: asserted
+                .map(|(user, display)| name_addr(display, &uri(user, our_host, false))),
+            privacy_id: candidate.withhold_caller,
+            callee: callee.clone(),
+            caller,
+        }
+    }
+}
+
+fn from(candidate: &Candidate, caller: &Party, our_host: &str) -> (String, String) {
+    const ANONYMOUS: &str = "\"Anonymous\" <sip:anonymous@anonymous.invalid>";
+    if candidate.withhold_caller {
+        return (ANONYMOUS.to_owned(), "anonymous".to_owned());
+    }
+    match &candidate.caller {
+        Some(identity) => {
+            let uri = uri(&identity.user, our_host, false);
+            (
+                name_addr(identity.display.as_deref(), &uri),
+                identity.user.clone(),
+            )
+        }
+        None if caller.host.eq_ignore_ascii_case("anonymous.invalid") => {
+            (ANONYMOUS.to_owned(), caller.user.clone())
+        }
+        None => {
+            let uri = uri(&caller.user, our_host, false);
+            (
+                name_addr(caller.display.as_deref(), &uri),
+                caller.user.clone(),
+            )
+        }
+    }
+}
+
+fn uri(user: &str, host_port: &str, is_phone: bool) -> String {
+    let user: Cow<'_, str> = escape_user(user);
+    let at = if user.is_empty() { "" } else { "@" };
+    let phone = if is_phone { ";user=phone" } else { "" };
+    format!("sip:{user}{at}{host_port}{phone}")
+}
+
+fn name_addr(display: Option<&str>, uri: &str) -> String {
+    let mut text = String::with_capacity(uri.len() + 8);
+    if let Some(display) = display {
+        text.push('"');
+        for c in display.chars().filter(|c| !c.is_control()) {
+            if matches!(c, '"' | '\\') {
+                text.push('\\');
+            }
+            text.push(c);
+        }
+        text.push_str("\" ");
+    }
+    // Writing to a String cannot fail.
+    let _ = write!(text, "<{uri}>");
+    text
+}
+
+/// Prints the INVITE of an attempt: our dialog, the caller's call.
+pub(crate) fn print_invite(
+    leg: &mut Leg,
+    invite: &Message,
+    candidate: &Candidate,
+    dialled: &Dialled,
+    source_trusted: bool,
+    core: &mut Core,
+) -> (Bytes, Token) {
+    let max_forwards = invite.max_forwards().unwrap_or(70).saturating_sub(1);
+    let (mut b, branch) = leg.request(invite.method(), max_forwards, core);
+    b.header(Name::Contact, leg.contact());
+    b.header(Name::Allow, ALLOW);
+    if let Some(asserted) = &dialled.asserted {
+        b.header(Name::PAssertedIdentity, asserted);
+    }
+    if dialled.privacy_id {
+        b.header(Name::Privacy, "id");
+    }
+    let edited = |line: &Line<'_>| is_edited(line, candidate, dialled.privacy_id);
+    pass_headers(&mut b, invite, leg.trunk.identity, source_trusted, edited);
+    for h in &candidate.set_headers {
+        b.other(&h.name, &h.value);
+    }
+    (finish_with_body(b, invite), branch)
+}
+
+fn is_edited(line: &Line<'_>, candidate: &Candidate, privacy_id: bool) -> bool {
+    let same = |name: &str| match line.name {
+        Name::Other => line.name_bytes.eq_ignore_ascii_case(name.as_bytes()),
+        known => Name::of(name.as_bytes()) == known,
+    };
+    (privacy_id && line.name == Name::Privacy)
+        || candidate.remove_headers.iter().any(|name| same(name))
+        || candidate.set_headers.iter().any(|h| same(&h.name))
+}
+
+/// Ends a message with the body of another; its Content-Type has crossed with the headers.
+pub(crate) fn finish_with_body(b: Builder, from: &Message) -> Bytes {
+    let body = from.body();
+    b.finish(from.has_body().then_some(&*body))
+}

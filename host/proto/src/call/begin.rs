@@ -1,0 +1,261 @@
+//! The beginning of a call: the INVITE is taken, a policy is asked, its verdict is done.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use intertrunk_sip::{Message, Method, reply};
+
+use super::attempt::Try;
+use super::leg::Leg;
+use super::story::Story;
+use super::{Call, CallKey, LegId, Phase, Refusal};
+use crate::ask::{Answer, Candidate, Cause, Plan, PolicyFault, Verdict};
+use crate::core::Core;
+use crate::dialog::Dialog;
+use crate::event::{EndedBy, Event};
+use crate::io::{AskId, CallId, Flow, Output};
+use crate::judge::{Accepted, Judged, judge};
+use crate::query;
+use crate::snapshot::{Fallback, Listener, Policy};
+use crate::timer::Alarm;
+use crate::trunk::{Balance, Seat, Trunk};
+
+/// An INVITE that may become a call: identified, checked, with a place on its trunk.
+pub(crate) struct Arrival {
+    pub(crate) invite: Message,
+    pub(crate) flow: Flow,
+    pub(crate) trunk: Arc<Trunk>,
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) seat: Seat,
+}
+
+impl Call {
+    /// Takes the INVITE: 100 at once, then the question.
+    pub(crate) fn begin(key: CallKey, arrival: Arrival, core: &mut Core) -> Call {
+        let Arrival {
+            invite,
+            flow,
+            trunk,
+            listener,
+            policy,
+            seat,
+        } = arrival;
+        let id = CallId(core.rng.next_u64());
+        let tag = core.rng.token();
+        let a_server = core.table.open(&invite, flow, Some(key));
+        core.legs.insert(tag, (key, LegId::A));
+        let mut query = query::of_invite(&invite, &trunk, flow.remote, &id.to_string());
+        query.seed = core.rng.next_u64();
+        query.explain = core.snapshot.explain;
+        let dialog = Dialog::of_invite(&invite, tag, flow);
+        let mut call = Call {
+            id,
+            key,
+            phase: Phase::Dialling,
+            policy,
+            asks: 0,
+            pin: None,
+            query: Box::new(query),
+            a: Leg::new(Arc::clone(&trunk), listener, dialog, seat),
+            a_flow: flow,
+            a_server,
+            invite: Some(Arc::new(invite)),
+            attempts: Vec::new(),
+            queue: VecDeque::new(),
+            plan: Plan::default(),
+            relays: Vec::new(),
+            next_relay: 0,
+            ends_at: None,
+            story: Story::begun(core.now),
+            open: 1,
+            alarm: Alarm::default(),
+        };
+        core.event(Event::CallStarted {
+            call: id,
+            ingress: trunk.id,
+        });
+        call.note_request(LegId::A, false, &Method::Invite, core);
+        call.send_trying(core);
+        call.ask(Cause::NewCall, core);
+        call
+    }
+
+    /// 100 Trying stops the caller's retransmissions; it carries no tag (RFC 3261 §8.2.6.1).
+    fn send_trying(&mut self, core: &mut Core) {
+        if let Some(invite) = &self.invite {
+            let trying = reply(invite, 100, "Trying", None, Some(self.a_flow.remote)).finish(None);
+            core.respond(self.a_server, 100, trying);
+            self.note_response(LegId::A, true, 100, &Method::Invite, core);
+        }
+    }
+
+    /// Puts the question. Its deadline is a timer of ours: the shell may be late, or never answer.
+    pub(super) fn ask(&mut self, cause: Cause, core: &mut Core) {
+        let Some(invite) = self.invite.clone() else {
+            return;
+        };
+        if self.asks >= core.snapshot.limits.asks_max {
+            let refusal = Refusal {
+                q850: Some(25),
+                ..Refusal::of(500)
+            };
+            return self.refuse(&refusal, EndedBy::Host, core);
+        }
+        self.asks += 1;
+        let ask = AskId(core.rng.next_u64());
+        let until = core.now + self.policy.deadline + core.snapshot.timers.ask_grace;
+        self.phase = Phase::Asking { ask, until };
+        self.query.cause = cause;
+        core.asks.insert(ask, self.key);
+        core.out.push_back(Output::Ask {
+            ask,
+            policy: self.policy.id,
+            query: self.query.clone(),
+            invite,
+            pin: self.pin.clone(),
+        });
+        self.rearm(core);
+    }
+
+    /// The answer has come. False if this call is not waiting for it.
+    pub(crate) fn answered(&mut self, ask: AskId, answer: Answer, core: &mut Core) -> bool {
+        let waiting = matches!(self.phase, Phase::Asking { ask: mine, .. } if mine == ask);
+        if !waiting {
+            return false;
+        }
+        self.story.decision_us = self.story.decision_us.saturating_add(answer.decision_us);
+        self.story.because.extend(answer.because);
+        if answer.pin.is_some() {
+            self.pin = answer.pin;
+        }
+        match answer.outcome {
+            Ok(verdict) => self.obey(verdict, core),
+            Err(fault) => self.fall_back(fault, core),
+        }
+        self.rearm(core);
+        true
+    }
+
+    fn obey(&mut self, verdict: Verdict, core: &mut Core) {
+        let policy = Arc::clone(&self.policy);
+        let (judged, notes) = judge(verdict, &self.a.trunk, &core.snapshot, Some(&policy));
+        if let Judged::Fault(fault) = judged {
+            self.story.refused.extend(notes);
+            return self.fall_back(fault, core);
+        }
+        core.event(Event::Decided {
+            call: self.id,
+            generation: self.pin.as_ref().map_or(0, |p| p.generation),
+            fault: None,
+            refused: notes.clone(),
+        });
+        self.story.refused.extend(notes);
+        self.carry_out(judged, core);
+    }
+
+    fn carry_out(&mut self, judged: Judged, core: &mut Core) {
+        match judged {
+            Judged::Connect { accepted, plan } => {
+                self.query.cookie.clone_from(&plan.cookie);
+                self.plan = plan;
+                self.queue = tries_of(accepted);
+                self.phase = Phase::Dialling;
+                self.dial_next(None, core);
+            }
+            Judged::Reject(r) => {
+                let refusal = Refusal {
+                    code: r.code,
+                    phrase: r.phrase.as_deref(),
+                    q850: r.q850,
+                    retry_after_s: r.retry_after_s,
+                    contacts: &[],
+                };
+                self.refuse(&refusal, EndedBy::Host, core);
+            }
+            Judged::Redirect(to) => {
+                let refusal = Refusal {
+                    contacts: &to.contacts,
+                    ..Refusal::of(302)
+                };
+                self.refuse(&refusal, EndedBy::Host, core);
+            }
+            Judged::Fault(_) => self.refuse(&Refusal::of(503), EndedBy::Host, core),
+        }
+    }
+
+    /// The policy gave no usable verdict: what the configuration declares is done instead.
+    pub(super) fn fall_back(&mut self, fault: PolicyFault, core: &mut Core) {
+        core.event(Event::Decided {
+            call: self.id,
+            generation: self.pin.as_ref().map_or(0, |p| p.generation),
+            fault: Some(fault.clone()),
+            refused: self.story.refused.clone(),
+        });
+        self.story.fallback = Some(fault);
+        match self.policy.fallback.clone() {
+            Fallback::Reject(code) => self.refuse(&Refusal::of(code), EndedBy::Host, core),
+            Fallback::Route(trunks) => {
+                let named = trunks.iter().filter_map(|id| core.snapshot.trunk(*id));
+                let candidates = named.zip(0_u8..).map(|(trunk, group)| Candidate {
+                    trunk: trunk.name.to_string(),
+                    group,
+                    ..Candidate::default()
+                });
+                let plan = Plan {
+                    candidates: candidates.collect(),
+                    ..Plan::default()
+                };
+                // The fallback's own routes pass the same guards; only grants do not apply.
+                let verdict = Verdict::Connect(plan);
+                let (judged, notes) = judge(verdict, &self.a.trunk, &core.snapshot, None);
+                self.story.refused.extend(notes);
+                self.carry_out(judged, core);
+            }
+            Fallback::Policy(id) => match core.snapshot.policy(id).cloned() {
+                Some(policy) => {
+                    self.policy = policy;
+                    self.pin = None;
+                    let cause = std::mem::take(&mut self.query.cause);
+                    self.query.cookie = Vec::new();
+                    self.ask(cause, core);
+                }
+                None => self.refuse(&Refusal::of(503), EndedBy::Host, core),
+            },
+        }
+    }
+}
+
+/// One try for each peer: those of a trunk in the order of its balance, one after the other.
+fn tries_of(accepted: Vec<Accepted>) -> VecDeque<Try> {
+    let mut tries = Vec::new();
+    for Accepted {
+        candidate,
+        trunk,
+        peer,
+    } in accepted
+    {
+        let peers = match peer {
+            Some(named) => vec![named],
+            None => {
+                let mut peers = trunk.peers.clone();
+                if trunk.balance == Balance::RoundRobin && !peers.is_empty() {
+                    let turn = trunk.state.next_turn() % peers.len();
+                    peers.rotate_left(turn);
+                }
+                peers
+            }
+        };
+        let candidate = Arc::new(candidate);
+        for (peer, place) in peers.into_iter().zip(0_u8..) {
+            tries.push(Try {
+                order: (candidate.group, place),
+                candidate: Arc::clone(&candidate),
+                trunk: Arc::clone(&trunk),
+                peer,
+            });
+        }
+    }
+    tries.sort_by_key(|t| t.order);
+    tries.into()
+}

@@ -1,0 +1,574 @@
+//! Dialling: attempts in order, their answers, and what happens when one fails.
+//!
+//! Rules: an attempt's late answers go nowhere; the first 2xx wins, every other 2xx is acknowledged
+//! and ended with BYE; after any 18x a failure is final (no double ringing); 486, 600, 603 and 604
+//! are final unless the candidate says otherwise.
+
+use std::sync::Arc;
+
+use intertrunk_sip::{Message, Method, Name, reply};
+
+use super::attempt::{Attempt, AttemptId, AttemptState, Dialled, Leg2xx, Try, print_invite};
+use super::leg::{Leg, cancel_patience};
+use super::passing::{ALLOW, pass_headers};
+use super::story::{millis, q850_in};
+use super::{Call, LegId, Phase, Refusal, own};
+use crate::ask::{AttemptFacts, Cause, CodeMap, WhenExhausted};
+use crate::core::Core;
+use crate::dialog::{Dialog, cancel_of};
+use crate::event::{AttemptRecord, EndedBy, Event};
+use crate::io::Flow;
+use crate::transaction::{ClientKey, Owner, Sending};
+use crate::trunk::{Direction, Seat};
+
+/// How an attempt ended.
+#[derive(Clone, Debug)]
+pub(super) struct Ending {
+    pub(super) code: u16,
+    pub(super) reason: String,
+    pub(super) q850: Option<u16>,
+}
+
+impl Ending {
+    fn of(code: u16, reason: &str) -> Ending {
+        Ending {
+            code,
+            reason: reason.to_owned(),
+            q850: None,
+        }
+    }
+
+    fn of_response(response: &Message) -> Ending {
+        Ending {
+            code: response.status(),
+            reason: String::from_utf8_lossy(response.reason()).into_owned(),
+            q850: q850_in(response),
+        }
+    }
+}
+
+impl Call {
+    /// Tries the next candidates. `last` is how the one before failed, if there was one.
+    pub(super) fn dial_next(&mut self, mut last: Option<Ending>, core: &mut Core) {
+        while let Some(order) = self.queue.front().map(|t| t.order) {
+            let mut started = false;
+            while let Some(next) = self.queue.pop_front_if(|t| t.order == order) {
+                match self.start(next, core) {
+                    Ok(()) => started = true,
+                    Err(failure) => last = Some(failure),
+                }
+            }
+            if started {
+                return self.rearm(core);
+            }
+        }
+        self.exhausted(last, core);
+    }
+
+    /// Sends the INVITE of one attempt, or says why it cannot.
+    fn start(&mut self, next: Try, core: &mut Core) -> Result<(), Ending> {
+        let Try {
+            candidate,
+            trunk,
+            peer,
+            order,
+        } = next;
+        let listener = core.snapshot.listener(trunk.listen).cloned();
+        let room = self.attempts.len() < core.snapshot.limits.attempts_max;
+        let seat = Seat::take(&trunk, Direction::Out);
+        let (Some(listener), Some(seat), true, Some(invite)) =
+            (listener, seat, room, self.invite.clone())
+        else {
+            let why = if room {
+                "trunk full or out of service"
+            } else {
+                "too many attempts"
+            };
+            self.story.attempts.push(AttemptRecord {
+                trunk: Arc::clone(&trunk.name),
+                peer: None,
+                started_at: core.now,
+                ended_at: core.now,
+                code: 503,
+                q850: None,
+                reason: why.to_owned(),
+                pdd_ms: None,
+            });
+            return Err(Ending::of(503, why));
+        };
+        let id = AttemptId(u8::try_from(self.attempts.len()).expect("attempts are bounded"));
+        let dialled = Dialled::of(&candidate, &self.query, &trunk, &peer, &listener.advertise);
+        let flow = Flow {
+            listener: trunk.listen,
+            remote: peer.address,
+        };
+        let tag = core.rng.token();
+        let call_id = core.mint_call_id();
+        let dialog = Dialog::to_peer(
+            &call_id,
+            tag,
+            &dialled.from,
+            &dialled.to,
+            &dialled.request_uri,
+            flow,
+        );
+        core.legs.insert(tag, (self.key, LegId::B(id)));
+        let mut leg = Leg::new(Arc::clone(&trunk), listener, dialog, seat);
+        let trusted = self.a.trunk.identity.trusted;
+        let (bytes, branch) = print_invite(&mut leg, &invite, &candidate, &dialled, trusted, core);
+        self.story.caller_out = Some(dialled.caller);
+        self.story.callee_out = Some(dialled.callee);
+        let owner = Owner::Attempt(self.key, id);
+        self.open += 1;
+        let client = core.send(Sending {
+            flow,
+            bytes,
+            branch,
+            invite: true,
+            owner,
+        });
+        let mut attempt = Attempt {
+            leg,
+            candidate,
+            order,
+            peer: peer.address,
+            state: AttemptState::Calling,
+            client: Some(client),
+            answered_at_all: false,
+            progressed: false,
+            started: core.now,
+            pdd_ms: None,
+            no_progress_at: None,
+            ring_until: None,
+            cancel_until: None,
+            early_tags: Vec::new(),
+            losers: Vec::new(),
+        };
+        attempt.start_timers(core);
+        self.attempts.push(attempt);
+        self.note_request(LegId::B(id), true, &Method::Invite, core);
+        core.event(Event::AttemptStarted {
+            call: self.id,
+            trunk: trunk.id,
+            peer: peer.address,
+        });
+        Ok(())
+    }
+
+    /// An answer to the INVITE of an attempt.
+    pub(crate) fn attempt_answered(&mut self, id: AttemptId, response: &Message, core: &mut Core) {
+        let code = response.status();
+        self.note_response(LegId::B(id), false, code, &Method::Invite, core);
+        match code {
+            100..=199 => self.provisional(id, response, core),
+            200..=299 => self.success(id, response, core),
+            _ => self.failed(id, &Ending::of_response(response), core),
+        }
+        self.rearm(core);
+    }
+
+    fn provisional(&mut self, id: AttemptId, response: &Message, core: &mut Core) {
+        let early_max = core.snapshot.limits.early_dialogs_max;
+        let Some(attempt) = self.attempt_mut(id) else {
+            return;
+        };
+        attempt.answered_at_all = true;
+        match attempt.state {
+            AttemptState::CancelWaits => return self.cancel(id, core),
+            AttemptState::Cancelled | AttemptState::Won | AttemptState::Over => return,
+            AttemptState::Calling | AttemptState::Ringing => {}
+        }
+        if response.status() == 100 {
+            return;
+        }
+        attempt.state = AttemptState::Ringing;
+        attempt.progressed = true;
+        attempt
+            .pdd_ms
+            .get_or_insert_with(|| millis(core.now.since(attempt.started)));
+        if let Some(tag) = response.to_tag()
+            && !attempt.early_tags.iter().any(|t| **t == *tag)
+        {
+            if attempt.early_tags.len() >= early_max {
+                return;
+            }
+            attempt.early_tags.push(tag.into());
+        }
+        self.relay_answer(response, core);
+    }
+
+    fn success(&mut self, id: AttemptId, response: &Message, core: &mut Core) {
+        let dialling = self.phase == Phase::Dialling;
+        let Some(attempt) = self.attempt_mut(id) else {
+            return;
+        };
+        if attempt.is_live() && dialling {
+            return self.won(id, response, core);
+        }
+        let to_tag = response.to_tag().unwrap_or_default();
+        let winner = attempt.state == AttemptState::Won
+            && attempt.leg.dialog.remote_tag.as_deref().unwrap_or_default() == to_tag;
+        if winner {
+            // The 2xx again: the ACK was lost. If it still waits for the caller's, nothing is due.
+            attempt.leg.repeat_ack(response.cseq(), core);
+            return;
+        }
+        self.dismiss(id, response, core);
+    }
+
+    /// A 2xx that must not make the call: acknowledged, then ended (K2, K3).
+    fn dismiss(&mut self, id: AttemptId, response: &Message, core: &mut Core) {
+        let owner = own(self);
+        let Some(attempt) = self.attempt_mut(id) else {
+            return;
+        };
+        let to_tag = response.to_tag().unwrap_or_default();
+        if let Some(known) = attempt.losers.iter().find(|l| *l.remote_tag == *to_tag) {
+            let (flow, ack) = (known.flow, known.ack.clone());
+            return core.transmit(flow, ack);
+        }
+        if attempt.losers.len() >= core.snapshot.limits.early_dialogs_max {
+            return;
+        }
+        if attempt.state != AttemptState::Won {
+            attempt.state = AttemptState::Over;
+        }
+        let mut dialog = attempt.leg.dialog.answered(response);
+        let listener = Arc::clone(&attempt.leg.listener);
+        let flow = dialog.flow();
+        let ack = dialog
+            .ack(response.cseq(), core.rng.token(), &listener)
+            .finish(None);
+        attempt.losers.push(Leg2xx {
+            remote_tag: to_tag.into(),
+            ack: ack.clone(),
+            flow,
+        });
+        core.transmit(flow, ack);
+        let branch = core.rng.token();
+        let line = crate::dialog::RequestLine {
+            method: &Method::Bye,
+            branch,
+            max_forwards: 70,
+        };
+        let bytes = dialog.request(&line, &listener).finish(None);
+        self.send_own(
+            Sending {
+                flow,
+                bytes,
+                branch,
+                invite: false,
+                owner,
+            },
+            core,
+        );
+        self.note_request(LegId::B(id), true, &Method::Ack, core);
+        self.note_request(LegId::B(id), true, &Method::Bye, core);
+    }
+
+    /// The first 2xx: the two legs are bridged.
+    fn won(&mut self, id: AttemptId, response: &Message, core: &mut Core) {
+        let Some(invite) = self.invite.clone() else {
+            return;
+        };
+        let Some(attempt) = self.attempt_mut(id) else {
+            return;
+        };
+        attempt.state = AttemptState::Won;
+        attempt
+            .pdd_ms
+            .get_or_insert_with(|| millis(core.now.since(attempt.started)));
+        attempt.leg.dialog = attempt.leg.dialog.answered(response);
+        if invite.has_body() {
+            attempt.leg.send_ack(response.cseq(), None, core);
+            self.note_request(LegId::B(id), true, &Method::Ack, core);
+        } else {
+            // The 2xx holds the offer; the caller's ACK will bring the answer (K9).
+            attempt.leg.owes_ack = Some(response.cseq());
+        }
+        self.record_attempt(id, &Ending::of_response(response), core);
+        self.give_up_all(core);
+        self.queue.clear();
+        self.phase = Phase::Talking { with: id };
+        self.story.answered_at = Some(core.now);
+        self.ends_at = self
+            .plan
+            .max_duration_s
+            .map(|s| core.now + std::time::Duration::from_secs(u64::from(s)));
+        let bytes = self.relay_answer(response, core);
+        self.a.await_ack(invite.cseq(), bytes, self.a_flow, core);
+        core.event(Event::CallAnswered { call: self.id });
+    }
+
+    /// Passes a 18x or 2xx of the called side to the caller, as an answer of our own dialog.
+    fn relay_answer(&mut self, response: &Message, core: &mut Core) -> bytes::Bytes {
+        let Some(invite) = &self.invite else {
+            return bytes::Bytes::new();
+        };
+        let code = response.status();
+        let tag = self.a.dialog.local_tag.to_string();
+        let reason = String::from_utf8_lossy(response.reason());
+        let mut b = reply(invite, code, &reason, Some(&tag), Some(self.a_flow.remote));
+        for line in invite.lines().filter(|l| l.name == Name::RecordRoute) {
+            b.raw_line(line.raw);
+        }
+        b.header(Name::Contact, self.a.contact());
+        b.header(Name::Allow, ALLOW);
+        pass_headers(&mut b, response, self.a.trunk.identity, false, |_| false);
+        let body = response.body();
+        let bytes = b.finish(response.has_body().then_some(&*body));
+        core.respond(self.a_server, code, bytes.clone());
+        self.note_response(LegId::A, true, code, &Method::Invite, core);
+        bytes
+    }
+
+    /// The attempt's transaction ended without any answer, or could not send.
+    pub(crate) fn attempt_silent(&mut self, id: AttemptId, sent: bool, core: &mut Core) {
+        let failure = match sent {
+            true => Ending::of(408, "no answer"),
+            false => Ending::of(503, "not sent"),
+        };
+        self.failed(id, &failure, core);
+        self.rearm(core);
+    }
+
+    fn failed(&mut self, id: AttemptId, failure: &Ending, core: &mut Core) {
+        let Some(attempt) = self.attempt_mut(id) else {
+            return;
+        };
+        let was_live = attempt.is_live();
+        if attempt.state != AttemptState::Won {
+            attempt.state = AttemptState::Over;
+        }
+        attempt.leg.seat = None;
+        if !was_live {
+            return;
+        }
+        let trunk = attempt.leg.trunk.id;
+        self.record_attempt(id, failure, core);
+        core.event(Event::AttemptFailed {
+            call: self.id,
+            trunk,
+            code: failure.code,
+        });
+        if self.phase == Phase::Dialling {
+            self.after_failure(id, failure, core);
+        }
+    }
+
+    /// What a failed attempt means for the call.
+    fn after_failure(&mut self, id: AttemptId, failure: &Ending, core: &mut Core) {
+        let Some(attempt) = self.attempts.get(usize::from(id.0)) else {
+            return;
+        };
+        let explicit = attempt.candidate.failover.as_deref();
+        let codes = explicit.unwrap_or(&attempt.leg.trunk.failover_codes);
+        let decline = matches!(failure.code, 486 | 600 | 603 | 604) && explicit.is_none();
+        let goes_on = codes.contains(&failure.code) && !decline;
+        let global = (600..=699).contains(&failure.code) && !goes_on;
+        if self.attempts.iter().any(Attempt::is_live) {
+            // Others of its group still ring; a global failure ends them too (RFC 3261 §16.7).
+            if global {
+                self.finish_failed(failure, core);
+            }
+            return;
+        }
+        let order = attempt.order;
+        let group_rang = self
+            .attempts
+            .iter()
+            .any(|a| a.order == order && a.progressed);
+        match goes_on && !group_rang {
+            true => self.dial_next(Some(failure.clone()), core),
+            false => self.finish_failed(failure, core),
+        }
+    }
+
+    /// No candidate is left.
+    fn exhausted(&mut self, last: Option<Ending>, core: &mut Core) {
+        match self.plan.when_exhausted {
+            WhenExhausted::AskAgain => {
+                let facts = self.story.attempts.iter().map(facts_of).collect();
+                self.ask(Cause::Exhausted(facts), core);
+            }
+            WhenExhausted::Reply(code) => {
+                self.refuse(&Refusal::of(code), EndedBy::Host, core);
+            }
+            WhenExhausted::RelayLast => {
+                let last = last.unwrap_or_else(|| Ending::of(503, "no candidate"));
+                self.finish_failed(&last, core);
+            }
+        }
+    }
+
+    /// Gives the caller the code of a failure, translated as the plan says.
+    fn finish_failed(&mut self, failure: &Ending, core: &mut Core) {
+        let matches = |m: &&CodeMap| {
+            m.from_code == failure.code && (m.q850.is_none() || m.q850 == failure.q850)
+        };
+        let code = match self.plan.code_maps.iter().find(matches) {
+            Some(map) => map.to_code,
+            // A redirection that nobody followed: its Contacts are the other side's.
+            None if failure.code < 400 => 480,
+            None => failure.code,
+        };
+        let by = if failure.code == 408 || failure.code == 503 {
+            EndedBy::Host
+        } else {
+            EndedBy::Callee
+        };
+        let refusal = Refusal {
+            q850: failure.q850,
+            ..Refusal::of(code)
+        };
+        self.refuse(&refusal, by, core);
+    }
+
+    /// The caller gave up (CANCEL, or BYE before an answer): 487 at once, whatever happens beyond.
+    pub(super) fn caller_gave_up(&mut self, core: &mut Core) {
+        if !matches!(self.phase, Phase::Asking { .. } | Phase::Dialling) {
+            return;
+        }
+        self.refuse(&Refusal::of(487), EndedBy::Caller, core);
+        self.rearm(core);
+    }
+
+    /// Gives up every attempt that could still make the call.
+    pub(super) fn give_up_all(&mut self, core: &mut Core) {
+        for n in 0..self.attempts.len() {
+            if self.attempts[n].is_live() {
+                let id = AttemptId(u8::try_from(n).expect("attempts are bounded"));
+                self.record_attempt(id, &Ending::of(0, "given up"), core);
+                self.give_up(id, core);
+            }
+        }
+    }
+
+    fn give_up(&mut self, id: AttemptId, core: &mut Core) {
+        let until = core.now + cancel_patience(core);
+        let Some(attempt) = self.attempt_mut(id) else {
+            return;
+        };
+        attempt.leg.seat = None;
+        attempt.cancel_until = Some(until);
+        attempt.state = AttemptState::CancelWaits;
+        if attempt.answered_at_all {
+            self.cancel(id, core);
+        }
+    }
+
+    fn cancel(&mut self, id: AttemptId, core: &mut Core) {
+        let owner = own(self);
+        let until = core.now + cancel_patience(core);
+        let Some(attempt) = self.attempt_mut(id) else {
+            return;
+        };
+        attempt.state = AttemptState::Cancelled;
+        attempt.cancel_until = Some(until);
+        let Some(client) = attempt.client else { return };
+        self.send_cancel(client, owner, core);
+        self.note_request(LegId::B(id), true, &Method::Cancel, core);
+    }
+
+    /// Sends the CANCEL of an INVITE that has no final answer yet.
+    pub(super) fn send_cancel(&mut self, client: ClientKey, owner: Owner, core: &mut Core) {
+        if let Some((invite, flow, branch)) = core.table.pending_request(client)
+            && let Some(cancel) = cancel_of(&invite)
+        {
+            let bytes = cancel.finish(None);
+            self.send_own(
+                Sending {
+                    flow,
+                    bytes,
+                    branch,
+                    invite: false,
+                    owner,
+                },
+                core,
+            );
+        }
+    }
+
+    fn record_attempt(&mut self, id: AttemptId, end: &Ending, core: &Core) {
+        let Some(attempt) = self.attempts.get(usize::from(id.0)) else {
+            return;
+        };
+        self.story.attempts.push(AttemptRecord {
+            trunk: Arc::clone(&attempt.leg.trunk.name),
+            peer: Some(attempt.peer),
+            started_at: attempt.started,
+            ended_at: core.now,
+            code: end.code,
+            q850: end.q850,
+            reason: end.reason.clone(),
+            pdd_ms: attempt.pdd_ms,
+        });
+    }
+
+    /// Timers of attempts: no progress, ringing too long, a cancelled one that never ends.
+    pub(super) fn dial_clock(&mut self, core: &mut Core) {
+        for n in 0..self.attempts.len() {
+            let attempt = &self.attempts[n];
+            let due = |at: Option<crate::time::Instant>| at.is_some_and(|at| at <= core.now);
+            let id = AttemptId(u8::try_from(n).expect("attempts are bounded"));
+            match attempt.state {
+                AttemptState::Calling if due(attempt.no_progress_at) || due(attempt.ring_until) => {
+                    self.too_slow(id, "no progress", core);
+                }
+                AttemptState::Ringing if due(attempt.ring_until) => {
+                    self.too_slow(id, "rang too long", core);
+                }
+                AttemptState::CancelWaits | AttemptState::Cancelled if due(attempt.cancel_until) => {
+                    self.forget(id, core);
+                }
+                AttemptState::Calling
+                | AttemptState::Ringing
+                | AttemptState::CancelWaits
+                | AttemptState::Cancelled
+                | AttemptState::Won
+                | AttemptState::Over => {}
+            }
+        }
+    }
+
+    /// An attempt took too long: cancelled, and the next one is tried.
+    fn too_slow(&mut self, id: AttemptId, why: &str, core: &mut Core) {
+        let failure = Ending::of(408, why);
+        let trunk = match self.attempts.get_mut(usize::from(id.0)) {
+            Some(attempt) => attempt.leg.trunk.id,
+            None => return,
+        };
+        self.record_attempt(id, &failure, core);
+        core.event(Event::AttemptFailed {
+            call: self.id,
+            trunk,
+            code: 408,
+        });
+        self.give_up(id, core);
+        if self.phase == Phase::Dialling && !self.attempts.iter().any(Attempt::is_live) {
+            // Its own timer says that the next one may ring, even if this one rang.
+            self.dial_next(Some(failure), core);
+        }
+    }
+
+    fn forget(&mut self, id: AttemptId, core: &mut Core) {
+        if let Some(attempt) = self.attempt_mut(id) {
+            attempt.state = AttemptState::Over;
+            if let Some(client) = attempt.client.take() {
+                core.table.abandon(client);
+            }
+        }
+    }
+}
+
+/// What a policy that is asked again learns of an attempt.
+fn facts_of(record: &AttemptRecord) -> AttemptFacts {
+    AttemptFacts {
+        trunk: record.trunk.to_string(),
+        peer: record.peer.map(|p| p.to_string()).unwrap_or_default(),
+        code: record.code,
+        q850: record.q850,
+        progressed: record.pdd_ms.is_some(),
+        elapsed_ms: millis(record.ended_at.since(record.started_at)),
+    }
+}

@@ -1,0 +1,171 @@
+//! One side of a call: its dialog, the 2xx that waits for an ACK, the ACK that may have to be
+//! repeated.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use intertrunk_sip::{Builder, Method, Name};
+
+use crate::core::Core;
+use crate::dialog::{Dialog, RequestLine};
+use crate::io::Flow;
+use crate::snapshot::Listener;
+use crate::time::Instant;
+use crate::transaction::Backoff;
+use crate::trunk::{Seat, Trunk};
+
+/// One side of a call.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    pub(crate) trunk: Arc<Trunk>,
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) dialog: Dialog,
+    /// Its place on the trunk, given back when the call ends.
+    pub(crate) seat: Option<Seat>,
+    /// Our 2xx to its INVITE, resent until the ACK comes (RFC 3261 §13.3.1.4).
+    pub(crate) unacked: Option<Box<Unacked>>,
+    /// Our ACK to its latest 2xx, sent again whenever that 2xx comes again.
+    ack: Option<(u32, Bytes)>,
+    /// CSeq of its 2xx that carries an offer: the other side's ACK brings the answer.
+    pub(crate) owes_ack: Option<u32>,
+    /// The BYE has to wait for the ACK of our 2xx (RFC 3261 §15).
+    pub(crate) bye_waits: bool,
+}
+
+/// A 2xx that the peer has not acknowledged yet.
+#[derive(Debug)]
+pub(crate) struct Unacked {
+    pub(crate) cseq: u32,
+    pub(crate) bytes: Bytes,
+    pub(crate) flow: Flow,
+    pub(crate) resend: Backoff,
+    pub(crate) give_up: Instant,
+}
+
+impl Leg {
+    pub(crate) fn new(
+        trunk: Arc<Trunk>,
+        listener: Arc<Listener>,
+        dialog: Dialog,
+        seat: Seat,
+    ) -> Leg {
+        Leg {
+            trunk,
+            listener,
+            dialog,
+            seat: Some(seat),
+            unacked: None,
+            ack: None,
+            owes_ack: None,
+            bye_waits: false,
+        }
+    }
+
+    /// Contact of everything that we send on this leg.
+    pub(crate) fn contact(&self) -> String {
+        format!("<sip:{}>", self.listener.advertise)
+    }
+
+    /// Begins a request of this leg's dialog.
+    pub(crate) fn request(
+        &mut self,
+        method: &Method,
+        max_forwards: u8,
+        core: &mut Core,
+    ) -> (Builder, intertrunk_sip::Token) {
+        let branch = core.rng.token();
+        let line = RequestLine {
+            method,
+            branch,
+            max_forwards,
+        };
+        (self.dialog.request(&line, &self.listener), branch)
+    }
+
+    /// Acknowledges the 2xx with this CSeq, and keeps the ACK.
+    pub(crate) fn send_ack(&mut self, cseq: u32, body: Option<&Body>, core: &mut Core) {
+        let mut b = self.dialog.ack(cseq, core.rng.token(), &self.listener);
+        if let Some(body) = body {
+            b.header(Name::ContentType, &body.content_type);
+        }
+        let bytes = b.finish(body.as_ref().map(|b| &*b.bytes));
+        core.transmit(self.dialog.flow(), bytes.clone());
+        self.ack = Some((cseq, bytes));
+        self.owes_ack = None;
+    }
+
+    /// The ACK of this 2xx again; false if it was never acknowledged on this leg.
+    pub(crate) fn repeat_ack(&self, cseq: u32, core: &mut Core) -> bool {
+        match &self.ack {
+            Some((acked, bytes)) if *acked == cseq => {
+                core.transmit(self.dialog.flow(), bytes.clone());
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Nothing will ask for the ACK again.
+    pub(crate) fn forget_ack(&mut self) {
+        self.ack = None;
+    }
+
+    /// Remembers a 2xx that was just sent, to resend it until the ACK comes.
+    pub(crate) fn await_ack(&mut self, cseq: u32, bytes: Bytes, flow: Flow, core: &Core) {
+        let t1 = core.snapshot.timers.t1;
+        self.unacked = Some(Box::new(Unacked {
+            cseq,
+            bytes,
+            flow,
+            resend: Backoff::start(core.now, t1),
+            give_up: core.now + t1 * 64,
+        }));
+    }
+
+    /// When this leg has to be looked at next.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.unacked.as_ref().map(|u| u.resend.at.min(u.give_up))
+    }
+
+    /// Resends the 2xx if it is time. True if the peer has been silent for too long: the 2xx is
+    /// then forgotten, and the call should end.
+    pub(crate) fn clock(&mut self, core: &mut Core) -> bool {
+        let Some(unacked) = &mut self.unacked else {
+            return false;
+        };
+        if unacked.give_up <= core.now {
+            self.unacked = None;
+            return true;
+        }
+        if unacked.resend.fire(core.now, core.snapshot.timers.t2) {
+            let (flow, bytes) = (unacked.flow, unacked.bytes.clone());
+            core.transmit(flow, bytes);
+        }
+        false
+    }
+}
+
+/// A body and its type.
+#[derive(Clone, Debug)]
+pub(crate) struct Body {
+    pub(crate) content_type: Bytes,
+    pub(crate) bytes: Bytes,
+}
+
+impl Body {
+    /// The body of a message, if it has one.
+    pub(crate) fn of(message: &intertrunk_sip::Message) -> Option<Body> {
+        let default = b"application/sdp".as_slice();
+        let content_type = message.header(Name::ContentType).unwrap_or(default);
+        message.has_body().then(|| Body {
+            content_type: Bytes::copy_from_slice(content_type),
+            bytes: message.body(),
+        })
+    }
+}
+
+/// Time that a cancelled attempt has for its final answer (RFC 3261 §9.1: 64·T1).
+pub(crate) fn cancel_patience(core: &Core) -> Duration {
+    core.snapshot.timers.t1 * 64
+}

@@ -1,0 +1,353 @@
+//! A call: one leg that came in, the attempts that were made for it, and at most one bridge.
+//!
+//! ```text
+//!   INVITE --> Asking --verdict--> Dialling --2xx--> Talking --BYE--> Ended --> gone
+//!                 |                   |                                 ^
+//!                 +-- refused, CANCEL, nobody answered -----------------+
+//! ```
+//! An ended call stays until its last transaction is over, so that crossing and late messages find
+//! what they belong to.
+//!
+//! - `begin`: INVITE, question, verdict, fallback
+//! - `dial`: attempts, their answers, failover
+//! - `bridge`: ACK, BYE and requests between the two legs
+//! - `story`: what is remembered for the record
+
+mod attempt;
+mod begin;
+mod bridge;
+mod dial;
+mod leg;
+mod passing;
+mod story;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use intertrunk_sip::{Message, Method, Name, reply};
+use slotmap::new_key_type;
+
+pub(crate) use self::attempt::AttemptId;
+pub use self::attempt::Dialled;
+use self::attempt::{Attempt, AttemptState, Try};
+pub(crate) use self::begin::Arrival;
+use self::bridge::Relay;
+pub(crate) use self::bridge::{InDialog, RelayId};
+use self::leg::Leg;
+pub(crate) use self::passing::ALLOW;
+use self::story::Story;
+use crate::ask::{Pin, Plan, Query};
+use crate::core::Core;
+use crate::event::{EndedBy, Event, LadderWhat};
+use crate::io::{AskId, CallId};
+use crate::snapshot::Policy;
+use crate::time::Instant;
+use crate::timer::Alarm;
+use crate::transaction::{Owner, Sending, ServerKey};
+use crate::view::{CallView, LegView};
+
+new_key_type! {
+    /// A call of this shard.
+    pub(crate) struct CallKey;
+}
+
+/// Which leg of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum LegId {
+    /// The calling side.
+    A,
+    /// The side that this attempt called.
+    B(AttemptId),
+}
+
+impl LegId {
+    /// Its number in ladders: 0 for A, n for the n-th attempt.
+    fn number(self) -> u8 {
+        match self {
+            LegId::A => 0,
+            LegId::B(AttemptId(n)) => n.saturating_add(1),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Asking { ask: AskId, until: Instant },
+    Dialling,
+    Talking { with: AttemptId },
+    Ended,
+}
+
+/// A call.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) id: CallId,
+    key: CallKey,
+    phase: Phase,
+    policy: Arc<Policy>,
+    asks: u8,
+    pin: Option<Pin>,
+    query: Box<Query>,
+    a: Leg,
+    a_flow: crate::io::Flow,
+    a_server: ServerKey,
+    /// The INVITE of the calling side; dropped when the call ends.
+    invite: Option<Arc<Message>>,
+    attempts: Vec<Attempt>,
+    queue: VecDeque<Try>,
+    plan: Plan,
+    relays: Vec<Relay>,
+    next_relay: u16,
+    ends_at: Option<Instant>,
+    story: Story,
+    /// Transactions that may still speak to this call.
+    open: u32,
+    alarm: Alarm,
+}
+
+impl Call {
+    /// Whether the call has ended; it may still wait for transactions.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    /// Whether nothing can speak to this call any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        let bye_waits = |leg: &Leg| leg.bye_waits;
+        let waits = bye_waits(&self.a) || self.attempts.iter().any(|a| bye_waits(&a.leg));
+        self.is_ended() && self.open == 0 && !waits
+    }
+
+    /// A server INVITE transaction was opened for this call.
+    pub(crate) fn transaction_opened(&mut self) {
+        self.open += 1;
+    }
+
+    /// A transaction of this call is over.
+    pub(crate) fn transaction_over(&mut self) {
+        assert!(self.open > 0, "each transaction of a call ends once");
+        self.open -= 1;
+    }
+
+    /// All tags by which the shard finds this call.
+    pub(crate) fn tags(&self) -> impl Iterator<Item = intertrunk_sip::Token> + '_ {
+        let b = self.attempts.iter().map(|a| a.leg.dialog.local_tag);
+        std::iter::once(self.a.dialog.local_tag).chain(b)
+    }
+
+    fn leg(&self, id: LegId) -> Option<&Leg> {
+        match id {
+            LegId::A => Some(&self.a),
+            LegId::B(AttemptId(n)) => self.attempts.get(usize::from(n)).map(|a| &a.leg),
+        }
+    }
+
+    fn leg_mut(&mut self, id: LegId) -> Option<&mut Leg> {
+        match id {
+            LegId::A => Some(&mut self.a),
+            LegId::B(AttemptId(n)) => self.attempts.get_mut(usize::from(n)).map(|a| &mut a.leg),
+        }
+    }
+
+    fn attempt_mut(&mut self, id: AttemptId) -> Option<&mut Attempt> {
+        self.attempts.get_mut(usize::from(id.0))
+    }
+
+    /// Does everything that is due, and arranges to be woken for the rest.
+    pub(crate) fn clock(&mut self, at: Instant, core: &mut Core) {
+        if !self.alarm.take(at) {
+            return;
+        }
+        let now = core.now;
+        if let Phase::Asking { ask, until } = self.phase
+            && until <= now
+        {
+            core.asks.remove(&ask);
+            self.fall_back(crate::ask::PolicyFault::Timeout, core);
+        }
+        self.dial_clock(core);
+        self.bridge_clock(core);
+        self.rearm(core);
+    }
+
+    /// Arranges to be woken at the next deadline.
+    pub(crate) fn rearm(&mut self, core: &mut Core) {
+        let asking = match self.phase {
+            Phase::Asking { until, .. } => Some(until),
+            Phase::Dialling | Phase::Talking { .. } | Phase::Ended => None,
+        };
+        let ends_at = self.ends_at.filter(|_| !self.is_ended());
+        let attempts = self.attempts.iter().filter_map(Attempt::deadline);
+        let at = attempts
+            .chain(asking)
+            .chain(ends_at)
+            .chain(self.a.deadline())
+            .min();
+        core.ensure_call(self.key, &mut self.alarm, at);
+    }
+
+    /// Sends one of the host's own requests (BYE, CANCEL); only that it ends is of interest.
+    fn send_own(&mut self, sending: Sending, core: &mut Core) {
+        self.open += 1;
+        core.send(sending);
+    }
+
+    fn note(&mut self, leg: LegId, sent: bool, what: LadderWhat, core: &Core) {
+        // The record of an ended call is written; its ladder is closed.
+        if !self.is_ended() {
+            self.story.note(leg.number(), sent, what, core);
+        }
+    }
+
+    fn note_request(&mut self, leg: LegId, sent: bool, method: &Method, core: &Core) {
+        self.note(
+            leg,
+            sent,
+            LadderWhat::Request(LadderWhat::method(method.as_str())),
+            core,
+        );
+    }
+
+    fn note_response(&mut self, leg: LegId, sent: bool, code: u16, method: &Method, core: &Core) {
+        let method = LadderWhat::method(method.as_str());
+        self.note(leg, sent, LadderWhat::Response(code, method), core);
+    }
+
+    /// Refuses the caller's INVITE with a final code, and ends the call.
+    fn refuse(&mut self, refusal: &Refusal<'_>, by: EndedBy, core: &mut Core) {
+        if let Some(invite) = self.invite.clone() {
+            let tag = self.a.dialog.local_tag.to_string();
+            let source = Some(self.a_flow.remote);
+            let mut b = reply(&invite, refusal.code, refusal.phrase(), Some(&tag), source);
+            if let Some(q850) = refusal.q850 {
+                b.header_fmt(Name::Reason, format_args!("Q.850;cause={q850}"));
+            }
+            if let Some(seconds) = refusal.retry_after_s {
+                b.header_fmt(Name::RetryAfter, format_args!("{seconds}"));
+            }
+            for contact in refusal.contacts {
+                b.header(Name::Contact, contact);
+            }
+            core.respond(self.a_server, refusal.code, b.finish(None));
+            self.note_response(LegId::A, true, refusal.code, &Method::Invite, core);
+        }
+        let cause = refusal.q850.unwrap_or_else(|| story::q850_of(refusal.code));
+        self.end(by, refusal.code, cause, core);
+    }
+
+    /// Ends the call: gives up what is being tried, gives back its places, writes its record.
+    fn end(&mut self, by: EndedBy, code: u16, q850: u16, core: &mut Core) {
+        assert!(!self.is_ended(), "a call ends once");
+        if let Phase::Asking { ask, .. } = self.phase {
+            core.asks.remove(&ask);
+        }
+        self.give_up_all(core);
+        self.answer_relays(core);
+        let record = self.story.close(self, by, code, q850, core);
+        core.event(Event::CallEnded(Box::new(record)));
+        self.phase = Phase::Ended;
+        self.a.seat = None;
+        for attempt in &mut self.attempts {
+            attempt.leg.seat = None;
+        }
+        // An ended call keeps only what late messages need.
+        self.invite = None;
+        self.queue = VecDeque::new();
+        self.plan = Plan::default();
+        *self.query = Query::default();
+        self.pin = None;
+        self.story = Story::default();
+    }
+
+    /// What operators see.
+    pub(crate) fn view(&self) -> CallView {
+        let leg_view = |leg: &Leg| LegView {
+            trunk: Arc::clone(&leg.trunk.name),
+            peer: Some(leg.dialog.flow().remote),
+            sip_call_id: String::from_utf8_lossy(&leg.dialog.call_id).into_owned(),
+        };
+        let ringing = self
+            .attempts
+            .iter()
+            .any(|a| a.state == AttemptState::Ringing);
+        let state = match self.phase {
+            Phase::Asking { .. } => "asking",
+            Phase::Dialling if ringing => "ringing",
+            Phase::Dialling => "trying",
+            Phase::Talking { .. } => "answered",
+            Phase::Ended => "ending",
+        };
+        let b = match self.phase {
+            Phase::Talking { with } => self.leg(LegId::B(with)),
+            Phase::Asking { .. } | Phase::Dialling | Phase::Ended => {
+                self.attempts.last().map(|a| &a.leg)
+            }
+        };
+        self.story.view(CallView {
+            call: self.id,
+            state,
+            started_at: Instant::default(),
+            answered_at: None,
+            a_leg: leg_view(&self.a),
+            b_leg: b.map(leg_view),
+            caller: self.query.call.caller.user.clone(),
+            callee: self.query.call.callee.user.clone(),
+            policy: self
+                .pin
+                .as_ref()
+                .map(|p| (Arc::clone(&p.policy), p.generation)),
+            because: Vec::new(),
+            refused: Vec::new(),
+            attempts: Vec::new(),
+            ladder: Vec::new(),
+        })
+    }
+
+    /// The deepest check that a simulation makes after each step.
+    pub(crate) fn assert_sound(&self) {
+        let seats = self.attempts.iter().any(|a| a.leg.seat.is_some());
+        assert!(
+            !self.is_ended() || (self.a.seat.is_none() && !seats),
+            "an ended call has no seat"
+        );
+        let won = self
+            .attempts
+            .iter()
+            .filter(|a| a.state == AttemptState::Won)
+            .count();
+        match self.phase {
+            Phase::Asking { .. } | Phase::Dialling => assert!(won == 0, "won but not answered"),
+            Phase::Talking { .. } => assert!(won == 1, "answered without a winner"),
+            Phase::Ended => assert!(won <= 1, "two winners"),
+        }
+    }
+}
+
+/// A final answer to the caller that is not 2xx.
+#[derive(Clone, Copy, Debug, Default)]
+struct Refusal<'a> {
+    code: u16,
+    phrase: Option<&'a str>,
+    q850: Option<u16>,
+    retry_after_s: Option<u32>,
+    contacts: &'a [String],
+}
+
+impl<'a> Refusal<'a> {
+    fn of(code: u16) -> Self {
+        Self {
+            code,
+            ..Self::default()
+        }
+    }
+
+    fn phrase(&self) -> &'a str {
+        self.phrase
+            .unwrap_or_else(|| intertrunk_sip::reason_phrase(self.code))
+    }
+}
+
+/// Who is told about the host's own requests.
+fn own(call: &Call) -> Owner {
+    Owner::Call(call.key)
+}

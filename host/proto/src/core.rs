@@ -1,0 +1,88 @@
+//! What all calls of a shard share: transactions, dialogs by tag, timers, randomness, output.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use intertrunk_sip::Token;
+
+use crate::call::{CallKey, LegId};
+use crate::event::Event;
+use crate::io::{AskId, Flow, Output};
+use crate::rng::{Rng, owner_shard};
+use crate::snapshot::Snapshot;
+use crate::time::Instant;
+use crate::timer::{Alarm, TimerOwner, Timers};
+use crate::transaction::{ClientKey, Env, Sending, ServerKey, Table};
+
+/// The common part of one shard.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) table: Table,
+    /// Dialogs by the tag that we minted.
+    pub(crate) legs: HashMap<Token, (CallKey, LegId)>,
+    /// Questions that wait for an answer.
+    pub(crate) asks: HashMap<AskId, CallKey>,
+    pub(crate) rng: Rng,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) now: Instant,
+    pub(crate) timers: Timers,
+    pub(crate) out: VecDeque<Output>,
+    pub(crate) shard: u16,
+    pub(crate) shards: u16,
+    pub(crate) call_id_key: (u64, u64),
+}
+
+impl Core {
+    /// Sends a request in a new client transaction.
+    pub(crate) fn send(&mut self, sending: Sending) -> ClientKey {
+        let (table, mut env) = self.table_env();
+        table.send(sending, &mut env)
+    }
+
+    /// Answers a request in its server transaction.
+    pub(crate) fn respond(&mut self, server: ServerKey, status: u16, response: Bytes) {
+        let (table, mut env) = self.table_env();
+        table.respond(server, status, response, &mut env);
+    }
+
+    /// Sends outside of any transaction: an ACK for a 2xx, a 2xx again, a stateless answer.
+    pub(crate) fn transmit(&mut self, flow: Flow, bytes: Bytes) {
+        self.out.push_back(Output::Transmit {
+            flow,
+            bytes,
+            request: None,
+        });
+    }
+
+    /// States a fact.
+    pub(crate) fn event(&mut self, event: Event) {
+        self.out.push_back(Output::Event(event));
+    }
+
+    /// Makes sure that a call is woken in time.
+    pub(crate) fn ensure_call(&mut self, call: CallKey, alarm: &mut Alarm, at: Option<Instant>) {
+        self.timers.ensure(TimerOwner::Call(call), alarm, at);
+    }
+
+    /// A Call-ID that hashes to this shard.
+    pub(crate) fn mint_call_id(&mut self) -> String {
+        loop {
+            let candidate = format!("{}{}", self.rng.token(), self.rng.token());
+            if owner_shard(candidate.as_bytes(), self.call_id_key, self.shards) == self.shard {
+                return candidate;
+            }
+        }
+    }
+
+    /// The transaction table and what it needs for one step.
+    pub(crate) fn table_env(&mut self) -> (&mut Table, Env<'_>) {
+        let env = Env {
+            now: self.now,
+            rfc: self.snapshot.timers,
+            timers: &mut self.timers,
+            out: &mut self.out,
+        };
+        (&mut self.table, env)
+    }
+}

@@ -1,0 +1,221 @@
+//! Dialogs (RFC 3261 §12): the state of one peer relationship, and the requests that it prints.
+//!
+//! A call has two, one for each leg, with nothing in common: own Call-ID, tags, CSeq and Contact.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use intertrunk_sip::{BRANCH_COOKIE, Builder, Message, Method, Name, NameAddr, Token, Uri};
+
+use crate::io::Flow;
+use crate::snapshot::Listener;
+
+/// One dialog, from our side. Before the peer has answered with a tag it is early and unnamed.
+#[derive(Clone, Debug)]
+pub(crate) struct Dialog {
+    pub(crate) call_id: Box<[u8]>,
+    pub(crate) local_tag: Token,
+    pub(crate) remote_tag: Option<Box<[u8]>>,
+    /// From of our requests: name-addr and tag.
+    local: Box<[u8]>,
+    /// To of our requests: name-addr, and the peer's tag once there is one.
+    remote: Box<[u8]>,
+    local_cseq: u32,
+    remote_cseq: Option<u32>,
+    /// The peer's Contact: Request-URI of our requests.
+    target: Box<str>,
+    route_set: Vec<Box<[u8]>>,
+    /// Where our requests go.
+    flow: Flow,
+}
+
+/// What a request of a dialog is made for.
+pub(crate) struct RequestLine<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) branch: Token,
+    pub(crate) max_forwards: u8,
+}
+
+impl Dialog {
+    /// The dialog that an INVITE from a peer begins (RFC 3261 §12.1.1).
+    pub(crate) fn of_invite(invite: &Message, local_tag: Token, flow: Flow) -> Dialog {
+        let to = invite.header(Name::To).unwrap_or_default();
+        let mut local = Vec::with_capacity(to.len() + 20);
+        local.extend_from_slice(to);
+        local.extend_from_slice(format!(";tag={local_tag}").as_bytes());
+        let mut dialog = Dialog {
+            call_id: invite.call_id().into(),
+            local_tag,
+            remote_tag: invite.from_tag().map(Into::into),
+            local: local.into(),
+            remote: invite.header(Name::From).unwrap_or_default().into(),
+            local_cseq: 0,
+            remote_cseq: Some(invite.cseq()),
+            target: Box::default(),
+            route_set: invite.values(Name::RecordRoute).map(Into::into).collect(),
+            flow,
+        };
+        dialog.refresh_target(invite);
+        dialog
+    }
+
+    /// The dialog that our INVITE asks for. `local` and `remote` are name-addrs without tags.
+    pub(crate) fn to_peer(
+        call_id: &str,
+        local_tag: Token,
+        local: &str,
+        remote: &str,
+        target: &str,
+        flow: Flow,
+    ) -> Dialog {
+        Dialog {
+            call_id: call_id.as_bytes().into(),
+            local_tag,
+            remote_tag: None,
+            local: format!("{local};tag={local_tag}").into_bytes().into(),
+            remote: remote.as_bytes().into(),
+            local_cseq: 0,
+            remote_cseq: None,
+            target: target.into(),
+            route_set: Vec::new(),
+            flow,
+        }
+    }
+
+    /// The dialog that a response to our INVITE makes of an early one (RFC 3261 §12.1.2). Each To
+    /// tag is a dialog of its own: forks share only the beginning.
+    pub(crate) fn answered(&self, response: &Message) -> Dialog {
+        let mut dialog = self.clone();
+        dialog.remote_tag = response.to_tag().map(Into::into);
+        dialog.remote = response.header(Name::To).unwrap_or(&self.remote).into();
+        dialog.route_set = response.values(Name::RecordRoute).map(Into::into).collect();
+        dialog.route_set.reverse();
+        dialog.refresh_target(response);
+        dialog
+    }
+
+    /// Takes a new remote target from a Contact (RFC 3261 §12.2), if it has a usable one.
+    pub(crate) fn refresh_target(&mut self, message: &Message) {
+        if let Some(Ok(contact)) = message.contact()
+            && Uri::parse(contact.uri).is_ok()
+        {
+            self.target = contact.uri.into();
+        }
+        if let Some(remote) = self.next_hop() {
+            self.flow.remote = remote;
+        }
+    }
+
+    /// Where requests of this dialog are sent.
+    pub(crate) fn flow(&self) -> Flow {
+        self.flow
+    }
+
+    /// Whether a message of the peer belongs here: same Call-ID and the peer's tag.
+    pub(crate) fn is_with(&self, call_id: &[u8], remote_tag: Option<&[u8]>) -> bool {
+        *self.call_id == *call_id && self.remote_tag.as_deref() == remote_tag
+    }
+
+    /// Takes note of a request's CSeq; false if it is older than one seen (RFC 3261 §12.2.2).
+    pub(crate) fn accept_cseq(&mut self, cseq: u32) -> bool {
+        let fresh = self.remote_cseq.is_none_or(|last| cseq > last);
+        if fresh {
+            self.remote_cseq = Some(cseq);
+        }
+        fresh
+    }
+
+    /// Begins a request with the next CSeq: everything but Contact, other headers and body.
+    pub(crate) fn request(&mut self, line: &RequestLine<'_>, listener: &Listener) -> Builder {
+        self.local_cseq += 1;
+        self.print(line, self.local_cseq, listener)
+    }
+
+    /// Begins the ACK of a 2xx to our INVITE with this CSeq (RFC 3261 §13.2.2.4).
+    pub(crate) fn ack(&self, cseq: u32, branch: Token, listener: &Listener) -> Builder {
+        let line = RequestLine {
+            method: &Method::Ack,
+            branch,
+            max_forwards: 70,
+        };
+        self.print(&line, cseq, listener)
+    }
+
+    fn print(&self, line: &RequestLine<'_>, cseq: u32, listener: &Listener) -> Builder {
+        let (uri, routes) = self.routed();
+        let mut b = Builder::request(line.method, uri);
+        b.header_fmt(
+            Name::Via,
+            format_args!(
+                "SIP/2.0/{} {};rport;branch={BRANCH_COOKIE}{}",
+                listener.transport.as_via(),
+                listener.advertise,
+                line.branch
+            ),
+        );
+        for route in routes {
+            b.header(Name::Route, route);
+        }
+        b.header_fmt(Name::MaxForwards, format_args!("{}", line.max_forwards));
+        b.header(Name::From, &self.local);
+        b.header(Name::To, &self.remote);
+        b.header(Name::CallId, &self.call_id);
+        b.header_fmt(Name::CSeq, format_args!("{cseq} {}", line.method));
+        b
+    }
+
+    /// Request-URI and Route values (RFC 3261 §12.2.1.1): a first route without `lr` is a strict
+    /// router, and takes the Request-URI's place.
+    fn routed(&self) -> (&str, Vec<&[u8]>) {
+        let routes = || self.route_set.iter().map(|r| &**r);
+        match self.route_set.first().and_then(|r| NameAddr::parse(r).ok()) {
+            Some(first) if !is_loose(&first) => {
+                let target = self.target.as_bytes();
+                (
+                    first.uri,
+                    routes().skip(1).chain(std::iter::once(target)).collect(),
+                )
+            }
+            _ => (&self.target, routes().collect()),
+        }
+    }
+
+    /// The literal address that requests go to, if the next hop has one. A name keeps the flow
+    /// that the dialog began on.
+    fn next_hop(&self) -> Option<SocketAddr> {
+        let first = self.route_set.first().and_then(|r| NameAddr::parse(r).ok());
+        let uri = first.as_ref().map_or(&*self.target, |f| f.uri);
+        Uri::parse(uri).ok()?.socket_addr()
+    }
+}
+
+fn is_loose(route: &NameAddr<'_>) -> bool {
+    route.uri().is_ok_and(|uri| uri.params.get("lr").is_some())
+}
+
+/// The ACK of a 3xx to 6xx, made of the INVITE that it answers (RFC 3261 §17.1.1.3).
+pub(crate) fn ack_of_failure(invite: &Bytes, failure: &Message) -> Option<Bytes> {
+    let to = failure.header(Name::To)?;
+    Some(same_hop(invite, &Method::Ack, Some(to))?.finish(None))
+}
+
+/// The CANCEL of an INVITE that we sent (RFC 3261 §9.1).
+pub(crate) fn cancel_of(invite: &Bytes) -> Option<Builder> {
+    same_hop(invite, &Method::Cancel, None)
+}
+
+/// A request that goes the way of an INVITE: same Request-URI, top Via, Route, From and Call-ID.
+fn same_hop(invite: &Bytes, method: &Method, to: Option<&[u8]>) -> Option<Builder> {
+    let invite = Message::parse(invite.clone()).ok()?;
+    let mut b = Builder::request(method, invite.request_uri());
+    b.header(Name::Via, invite.values(Name::Via).next()?);
+    for route in invite.values(Name::Route) {
+        b.header(Name::Route, route);
+    }
+    b.header(Name::MaxForwards, "70");
+    b.header(Name::From, invite.header(Name::From)?);
+    b.header(Name::To, to.or_else(|| invite.header(Name::To))?);
+    b.header(Name::CallId, invite.call_id());
+    b.header_fmt(Name::CSeq, format_args!("{} {method}", invite.cseq()));
+    Some(b)
+}

@@ -1,0 +1,256 @@
+//! Facts that the machines state. The shell maps each once to log line, metric and record.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::ask::{PolicyFault, Tag};
+use crate::io::{CallId, Flow, TrunkId};
+use crate::time::Instant;
+
+/// Why bytes were thrown away without an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DropCause {
+    /// Not SIP, or broken beyond an answer.
+    Malformed,
+    /// From a source that is no trunk.
+    UnknownSource,
+    /// A response that belongs to no transaction.
+    StrayResponse,
+    /// An ACK that belongs to no dialog.
+    StrayAck,
+    /// A bound was reached.
+    Overload,
+}
+
+/// Who ended a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EndedBy {
+    /// The calling side.
+    Caller,
+    /// The called side.
+    Callee,
+    /// The host: refusal, timer, operator, fault.
+    Host,
+}
+
+impl EndedBy {
+    /// As written in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EndedBy::Caller => "caller",
+            EndedBy::Callee => "callee",
+            EndedBy::Host => "host",
+        }
+    }
+}
+
+/// One attempt in a call's record.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AttemptRecord {
+    /// Egress trunk.
+    pub trunk: Arc<str>,
+    /// Address dialled; `None` if it was refused before anything was sent (trunk full or down).
+    pub peer: Option<SocketAddr>,
+    /// When it began.
+    pub started_at: Instant,
+    /// When it was answered, failed or given up.
+    pub ended_at: Instant,
+    /// Final code; 0 if the call ended before one came.
+    pub code: u16,
+    /// Q.850 cause of its Reason header.
+    pub q850: Option<u16>,
+    /// Reason phrase, or why nothing was sent.
+    pub reason: String,
+    /// Milliseconds from INVITE to the first 18x or 2xx.
+    pub pdd_ms: Option<u32>,
+}
+
+/// The record of one call, written once when it ends.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The host's call id.
+    pub call: CallId,
+    /// SIP Call-ID of the calling leg.
+    pub sip_call_id: String,
+    /// INVITE received.
+    pub started_at: Instant,
+    /// 2xx sent to the caller.
+    pub answered_at: Option<Instant>,
+    /// End.
+    pub ended_at: Instant,
+    /// Ingress trunk.
+    pub ingress_trunk: Arc<str>,
+    /// Trunk of the answering or last attempt.
+    pub egress_trunk: Option<Arc<str>>,
+    /// Calling number as received and as sent.
+    pub caller_in: String,
+    /// Calling number as sent.
+    pub caller_out: Option<String>,
+    /// Called number as received.
+    pub callee_in: String,
+    /// Called number as sent.
+    pub callee_out: Option<String>,
+    /// Policy that decided.
+    pub policy: Arc<str>,
+    /// Its generation; 0 if none decided.
+    pub generation: u64,
+    /// SHA-256 of its module.
+    pub policy_sha256: Option<Arc<str>>,
+    /// Time of all decisions of the call, microseconds.
+    pub decision_us: u32,
+    /// Why the fallback decided, if it did.
+    pub fallback: Option<PolicyFault>,
+    /// The policy's explanation.
+    pub because: Vec<String>,
+    /// Candidates that the host refused, and why.
+    pub refused: Vec<String>,
+    /// All attempts in order.
+    pub attempts: Vec<AttemptRecord>,
+    /// Final code that the caller got.
+    pub final_code: u16,
+    /// Who ended it.
+    pub ended_by: EndedBy,
+    /// Q.850 cause.
+    pub hangup_cause: u16,
+    /// Tags of the plan.
+    pub tags: Vec<Tag>,
+    /// The messages of the call in order.
+    pub ladder: Vec<LadderStep>,
+}
+
+/// One message of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LadderStep {
+    /// Milliseconds since the call began.
+    pub at_ms: u32,
+    /// 0 for the calling leg, n for the n-th attempt.
+    pub leg: u8,
+    /// True if we sent it.
+    pub sent: bool,
+    /// What it was.
+    pub what: LadderWhat,
+}
+
+/// What a message of a ladder was. Methods by their place in [`LadderWhat::METHODS`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LadderWhat {
+    /// A request.
+    Request(u8),
+    /// A response and the method that it answers.
+    Response(u16, u8),
+}
+
+impl LadderWhat {
+    /// Names behind the numbers; the last one stands for every other method.
+    pub const METHODS: [&'static str; 13] = [
+        "INVITE",
+        "ACK",
+        "BYE",
+        "CANCEL",
+        "OPTIONS",
+        "PRACK",
+        "UPDATE",
+        "INFO",
+        "REFER",
+        "NOTIFY",
+        "MESSAGE",
+        "SUBSCRIBE",
+        "other",
+    ];
+
+    /// The number of a method.
+    pub fn method(name: &str) -> u8 {
+        let last = Self::METHODS.len() - 1;
+        let place = Self::METHODS
+            .iter()
+            .position(|m| *m == name)
+            .unwrap_or(last);
+        u8::try_from(place).unwrap_or(u8::MAX)
+    }
+}
+
+impl std::fmt::Display for LadderWhat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = |m: &u8| {
+            Self::METHODS
+                .get(usize::from(*m))
+                .copied()
+                .unwrap_or("other")
+        };
+        match self {
+            LadderWhat::Request(m) => f.write_str(name(m)),
+            LadderWhat::Response(code, m) => write!(f, "{code} ({})", name(m)),
+        }
+    }
+}
+
+/// A fact.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// An INVITE was admitted.
+    CallStarted {
+        /// Which call.
+        call: CallId,
+        /// Where from.
+        ingress: TrunkId,
+    },
+    /// A policy, or its fallback, decided.
+    Decided {
+        /// Which call.
+        call: CallId,
+        /// Generation that decided; 0 if none.
+        generation: u64,
+        /// Why the fallback decided, if it did.
+        fault: Option<PolicyFault>,
+        /// Candidates that the host refused, and why.
+        refused: Vec<String>,
+    },
+    /// An attempt was sent.
+    AttemptStarted {
+        /// Which call.
+        call: CallId,
+        /// Egress trunk.
+        trunk: TrunkId,
+        /// Address.
+        peer: SocketAddr,
+    },
+    /// An attempt ended without an answer.
+    AttemptFailed {
+        /// Which call.
+        call: CallId,
+        /// Egress trunk.
+        trunk: TrunkId,
+        /// Its code.
+        code: u16,
+    },
+    /// The called side answered.
+    CallAnswered {
+        /// Which call.
+        call: CallId,
+    },
+    /// A call ended; comes exactly once for each `CallStarted`.
+    CallEnded(Box<Record>),
+    /// A request was refused before it became a call.
+    Refused {
+        /// Where from.
+        flow: Flow,
+        /// The code sent.
+        code: u16,
+    },
+    /// Bytes were thrown away.
+    Dropped {
+        /// Where from.
+        flow: Flow,
+        /// Why.
+        cause: DropCause,
+        /// In words.
+        detail: &'static str,
+    },
+    /// An answer came after its question had been given up; it changed nothing.
+    LateAnswer,
+    /// A finished transaction or a retransmission that the machine absorbed.
+    Retransmitted {
+        /// Where from or to.
+        flow: Flow,
+    },
+}

@@ -1,0 +1,33 @@
+//! MACHINES: SIP transactions, dialogs and bridged calls.
+//!
+//! This room remembers and takes time as an argument. It never does IO, never asks a clock, never
+//! spawns, never locks. One contract for the whole room, [`B2bua`]:
+//! `handle_input(input, now)`, then drain `poll_output()`, then sleep until `poll_timeout()`.
+
+pub mod ask;
+mod b2bua;
+mod call;
+mod core;
+mod dialog;
+mod event;
+mod io;
+pub mod judge;
+mod limits;
+pub mod query;
+mod rng;
+mod snapshot;
+mod time;
+mod timer;
+mod transaction;
+pub mod trunk;
+mod view;
+
+pub use b2bua::B2bua;
+pub use call::Dialled;
+pub use event::{AttemptRecord, DropCause, EndedBy, Event, LadderStep, LadderWhat, Record};
+pub use io::{AskId, CallId, Flow, Input, ListenerId, Output, PolicyId, TransmitId, TrunkId};
+pub use limits::Limits;
+pub use rng::{Rng, owner_shard};
+pub use snapshot::{Fallback, Listener, Policy, Snapshot, SnapshotFault, Timers, Transport};
+pub use time::Instant;
+pub use view::{CallView, LegView};

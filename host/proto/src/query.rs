@@ -1,0 +1,189 @@
+//! From an INVITE, or from numbers typed by a person, to the question that a policy is asked.
+
+use std::net::SocketAddr;
+
+use intertrunk_sip::{Message, Name, NameAddr, Scheme as UriScheme, Uri, unfold};
+
+use crate::ask::{CallFacts, HeaderField, Param, Party, Privacy, Query, Scheme};
+use crate::trunk::Trunk;
+
+/// The question about a new call that came in as `invite`.
+pub fn of_invite(invite: &Message, ingress: &Trunk, source: SocketAddr, call: &str) -> Query {
+    let request_uri = party_of_uri(invite.request_uri(), None);
+    let caller = invite.from().map(|from| party(&from)).unwrap_or_default();
+    let to_display = invite
+        .to()
+        .ok()
+        .and_then(|to| to.display.map(|d| d.into_owned()));
+    let callee = Party {
+        display: to_display,
+        ..request_uri.clone()
+    };
+    let trusted = |name| {
+        if ingress.identity.trusted {
+            parties(invite, name)
+        } else {
+            Vec::new()
+        }
+    };
+    let facts = CallFacts {
+        id: call.to_owned(),
+        ingress: ingress.name.to_string(),
+        emergency: is_emergency(invite.request_uri()),
+        privacy: privacy(invite, &caller),
+        request_uri,
+        caller,
+        callee,
+        asserted: trusted(Name::PAssertedIdentity),
+        diverted: trusted(Name::Diversion),
+        source: source.to_string(),
+        hops_left: invite.max_forwards().unwrap_or(70),
+        headers: Vec::new(),
+        extra: Vec::new(),
+    };
+    Query {
+        call: facts,
+        ..Query::default()
+    }
+}
+
+/// The question about a call that nobody has made yet (`intertrunk route`). `to` and `caller` are
+/// numbers, or SIP or tel URIs.
+pub fn of_numbers(
+    ingress: &Trunk,
+    to: &str,
+    caller: Option<&str>,
+    headers: &[(String, String)],
+) -> Query {
+    let callee = typed_party(to);
+    let source = ingress
+        .peers
+        .first()
+        .map(|p| p.address.to_string())
+        .unwrap_or_default();
+    let facts = CallFacts {
+        id: "what-if".to_owned(),
+        ingress: ingress.name.to_string(),
+        request_uri: callee.clone(),
+        caller: caller.map(typed_party).unwrap_or_default(),
+        callee,
+        source,
+        hops_left: 70,
+        headers: headers
+            .iter()
+            .map(|(name, value)| HeaderField {
+                name: name.clone(),
+                value: value.clone(),
+            })
+            .collect(),
+        emergency: is_emergency(to),
+        ..CallFacts::default()
+    };
+    Query {
+        call: facts,
+        explain: true,
+        ..Query::default()
+    }
+}
+
+/// The headers of `invite` that a policy's manifest names, in the order of the message.
+pub fn headers_named(invite: &Message, names: &[String]) -> Vec<HeaderField> {
+    let value = |v: &[u8]| String::from_utf8_lossy(&unfold(v)).into_owned();
+    names
+        .iter()
+        .flat_map(|name| {
+            let field = |v| HeaderField {
+                name: name.clone(),
+                value: value(v),
+            };
+            invite.header_named(name).map(field).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// A party from a name-addr header value.
+pub(crate) fn party(addr: &NameAddr<'_>) -> Party {
+    party_of_uri(addr.uri, addr.display.as_deref())
+}
+
+fn parties(message: &Message, name: Name) -> Vec<Party> {
+    message
+        .values(name)
+        .filter_map(|v| NameAddr::parse(v).ok())
+        .map(|a| party(&a))
+        .collect()
+}
+
+fn typed_party(text: &str) -> Party {
+    match text.contains(':') {
+        true => party_of_uri(text, None),
+        false => Party {
+            user: text.to_owned(),
+            ..Party::default()
+        },
+    }
+}
+
+fn party_of_uri(text: &str, display: Option<&str>) -> Party {
+    let display = display.map(str::to_owned);
+    let Ok(uri) = Uri::parse(text) else {
+        return Party {
+            display,
+            scheme: Scheme::Other,
+            user: text.to_owned(),
+            ..Party::default()
+        };
+    };
+    let scheme = match uri.scheme {
+        UriScheme::Sip => Scheme::Sip,
+        UriScheme::Sips => Scheme::Sips,
+        UriScheme::Tel => Scheme::Tel,
+        UriScheme::Other => Scheme::Other,
+    };
+    let host = match uri.port {
+        Some(port) => format!("{}:{port}", uri.host),
+        None => uri.host.to_owned(),
+    };
+    let params = uri
+        .params
+        .iter()
+        .map(|(name, value)| Param {
+            name: name.to_owned(),
+            value: value.map(str::to_owned),
+        })
+        .collect();
+    Party {
+        display,
+        scheme,
+        user: uri.user_decoded().into_owned(),
+        host,
+        params,
+    }
+}
+
+/// RFC 5031: emergency services are a URN.
+fn is_emergency(request_uri: &str) -> bool {
+    let sos = "urn:service:sos";
+    request_uri
+        .get(..sos.len())
+        .is_some_and(|head| head.eq_ignore_ascii_case(sos))
+}
+
+fn privacy(invite: &Message, caller: &Party) -> Privacy {
+    let wish = invite
+        .header(Name::Privacy)
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    let asks = |what: &str| {
+        wish.split(|b| *b == b';')
+            .any(|w| w.trim_ascii() == what.as_bytes())
+    };
+    let anonymous = caller.host.eq_ignore_ascii_case("anonymous.invalid");
+    if asks("id") || asks("full") || asks("header") || anonymous {
+        Privacy::Full
+    } else if asks("user") {
+        Privacy::User
+    } else {
+        Privacy::None
+    }
+}

@@ -1,0 +1,221 @@
+//! The running configuration as the machines see it: resolved, checked, immutable.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::io::{Flow, ListenerId, PolicyId, TrunkId};
+use crate::limits::Limits;
+use crate::trunk::Trunk;
+
+/// How bytes travel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Transport {
+    /// Datagrams.
+    #[default]
+    Udp,
+}
+
+impl Transport {
+    /// As written in Via.
+    pub fn as_via(self) -> &'static str {
+        match self {
+            Transport::Udp => "UDP",
+        }
+    }
+}
+
+/// One of our sockets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listener {
+    /// Its place in `Snapshot::listeners`.
+    pub id: ListenerId,
+    /// As configured.
+    pub name: Arc<str>,
+    /// Where it is bound.
+    pub local: SocketAddr,
+    /// Host and port written into Via and Contact.
+    pub advertise: Arc<str>,
+    /// How bytes travel.
+    pub transport: Transport,
+}
+
+/// What happens to a call whose policy gave no usable verdict.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fallback {
+    /// Refuse it with this code.
+    Reject(u16),
+    /// Try these trunks in order, numbers unchanged.
+    Route(Vec<TrunkId>),
+    /// Ask this policy instead.
+    Policy(PolicyId),
+}
+
+/// One policy slot.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Policy {
+    /// Stable across reloads.
+    pub id: PolicyId,
+    /// As configured.
+    pub name: Arc<str>,
+    /// Wall time for one decision.
+    pub deadline: Duration,
+    /// When there is no usable verdict.
+    pub fallback: Fallback,
+    /// Names of trunks that it may send calls to; `*` for all.
+    pub trunks: Vec<String>,
+}
+
+impl Policy {
+    /// Whether the configuration lets this policy send calls to `trunk`.
+    pub fn may_use(&self, trunk: &str) -> bool {
+        self.trunks.iter().any(|t| t == "*" || t == trunk)
+    }
+}
+
+/// Timer values of RFC 3261 §17 and of the call itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timers {
+    /// Round-trip estimate, 500 ms.
+    pub t1: Duration,
+    /// Longest retransmission interval, 4 s.
+    pub t2: Duration,
+    /// Longest time that a message stays in the network, 5 s.
+    pub t4: Duration,
+    /// Longest time from INVITE to a final answer for one attempt (Timer C, RFC 3261 §16.6).
+    pub ring: Duration,
+    /// Added to a policy's deadline before the machine gives up on it.
+    pub ask_grace: Duration,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self {
+            t1: Duration::from_millis(500),
+            t2: Duration::from_secs(4),
+            t4: Duration::from_secs(5),
+            ring: Duration::from_secs(180),
+            ask_grace: Duration::from_millis(250),
+        }
+    }
+}
+
+/// What is wrong with a configuration as a whole.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum SnapshotFault {
+    /// Two trunks claim the same source.
+    #[error("trunks {0} and {1} both match the source {2}")]
+    SourceTwice(String, String, String),
+}
+
+/// The running configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Name of the node.
+    pub node: Arc<str>,
+    /// Our sockets.
+    pub listeners: Vec<Arc<Listener>>,
+    /// All trunks.
+    pub trunks: Vec<Arc<Trunk>>,
+    /// All policies.
+    pub policies: Vec<Arc<Policy>>,
+    /// Bounds.
+    pub limits: Limits,
+    /// Timer values.
+    pub timers: Timers,
+    /// Whether explanations are kept for live calls.
+    pub explain: bool,
+    by_id: HashMap<TrunkId, usize>,
+    by_name: HashMap<Arc<str>, usize>,
+}
+
+impl Snapshot {
+    /// Puts a configuration together and indexes it. Refuses two trunks with one source.
+    pub fn new(
+        node: &str,
+        listeners: Vec<Listener>,
+        trunks: Vec<Trunk>,
+        policies: Vec<Policy>,
+    ) -> Result<Snapshot, SnapshotFault> {
+        refuse_same_source(&trunks)?;
+        let trunks: Vec<Arc<Trunk>> = trunks.into_iter().map(Arc::new).collect();
+        Ok(Snapshot {
+            node: node.into(),
+            listeners: listeners.into_iter().map(Arc::new).collect(),
+            by_id: trunks.iter().enumerate().map(|(i, t)| (t.id, i)).collect(),
+            by_name: trunks
+                .iter()
+                .enumerate()
+                .map(|(i, t)| (Arc::clone(&t.name), i))
+                .collect(),
+            trunks,
+            policies: policies.into_iter().map(Arc::new).collect(),
+            limits: Limits::default(),
+            timers: Timers::default(),
+            explain: true,
+        })
+    }
+
+    /// The trunk with this id.
+    pub fn trunk(&self, id: TrunkId) -> Option<&Arc<Trunk>> {
+        self.by_id.get(&id).map(|&i| &self.trunks[i])
+    }
+
+    /// The trunk with this name.
+    pub fn trunk_named(&self, name: &str) -> Option<&Arc<Trunk>> {
+        self.by_name.get(name).map(|&i| &self.trunks[i])
+    }
+
+    /// The policy in this slot.
+    pub fn policy(&self, id: PolicyId) -> Option<&Arc<Policy>> {
+        self.policies.iter().find(|p| p.id == id)
+    }
+
+    /// Our socket with this id.
+    pub fn listener(&self, id: ListenerId) -> Option<&Arc<Listener>> {
+        self.listeners.get(usize::from(id.0))
+    }
+
+    /// The trunk that a datagram of this flow belongs to: the most specific source match among the
+    /// trunks of that listener.
+    pub fn identify(&self, flow: Flow) -> Option<&Arc<Trunk>> {
+        let matches = self
+            .trunks
+            .iter()
+            .filter(|t| t.listen == flow.listener)
+            .filter_map(|t| {
+                let best = t
+                    .sources
+                    .iter()
+                    .filter_map(|s| s.specificity(flow.remote))
+                    .max()?;
+                Some((best, t))
+            });
+        // First of equals, so that the order of the file decides.
+        matches
+            .reduce(|best, next| if next.0 > best.0 { next } else { best })
+            .map(|(_, t)| t)
+    }
+}
+
+fn refuse_same_source(trunks: &[Trunk]) -> Result<(), SnapshotFault> {
+    for (i, a) in trunks.iter().enumerate() {
+        for b in &trunks[i + 1..] {
+            let shared = a
+                .sources
+                .iter()
+                .find(|s| a.listen == b.listen && b.sources.contains(s));
+            if let Some(s) = shared {
+                let port = s.port.map(|p| format!(":{p}")).unwrap_or_default();
+                let source = format!("{}/{}{port}", s.network, s.prefix);
+                return Err(SnapshotFault::SourceTwice(
+                    a.name.to_string(),
+                    b.name.to_string(),
+                    source,
+                ));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! INVITE server transaction (RFC 3261 §17.2.1, figure 7; RFC 6026 §7.1).
+//!
+//! ```text
+//!      INVITE
+//!        |
+//!    Proceeding --2xx--> Accepted, L ends it (the owner resends the 2xx)
+//!        |
+//!     3xx-6xx
+//!        v
+//!    Completed --ACK--> Confirmed, I ends it
+//!    G resends, H ends it without an ACK
+//! ```
+//! Timer G starts at T1 and doubles up to T2; H and L are 64·T1; I is T4 on UDP.
+
+use super::{Backoff, ServerInput, ServerStep};
+use crate::snapshot::Timers;
+use crate::time::Instant;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ServerInvite {
+    Proceeding,
+    Accepted { until: Instant },
+    Completed { resend: Backoff, until: Instant },
+    Confirmed { until: Instant },
+    Terminated,
+}
+
+impl ServerInvite {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Completed { resend, until } => Some(resend.at.min(*until)),
+            Self::Accepted { until } | Self::Confirmed { until } => Some(*until),
+            Self::Proceeding | Self::Terminated => None,
+        }
+    }
+
+    pub(crate) fn handle(&mut self, input: ServerInput, now: Instant, t: &Timers) -> ServerStep {
+        use ServerInput as I;
+        let none = ServerStep::default();
+        match (*self, input) {
+            (Self::Proceeding, I::Again) => ServerStep {
+                resend: true,
+                ..none
+            },
+            (Self::Proceeding, I::Provisional) => ServerStep { send: true, ..none },
+            (Self::Proceeding, I::Success) => {
+                *self = Self::Accepted {
+                    until: now + t.t1 * 64,
+                };
+                ServerStep { send: true, ..none }
+            }
+            (Self::Proceeding, I::Failure) => {
+                let resend = Backoff::start(now, t.t1);
+                *self = Self::Completed {
+                    resend,
+                    until: now + t.t1 * 64,
+                };
+                ServerStep { send: true, ..none }
+            }
+            (Self::Completed { .. }, I::Again) => ServerStep {
+                resend: true,
+                ..none
+            },
+            (Self::Completed { .. }, I::Ack) => {
+                *self = Self::Confirmed { until: now + t.t4 };
+                none
+            }
+            (
+                Self::Completed { until, .. }
+                | Self::Accepted { until }
+                | Self::Confirmed { until },
+                I::Clock,
+            ) if until <= now => {
+                *self = Self::Terminated;
+                ServerStep {
+                    terminated: true,
+                    ..none
+                }
+            }
+            (Self::Completed { mut resend, until }, I::Clock) => {
+                let fired = resend.fire(now, t.t2);
+                *self = Self::Completed { resend, until };
+                ServerStep {
+                    resend: fired,
+                    ..none
+                }
+            }
+            (Self::Proceeding, I::Ack | I::Clock)
+            | (Self::Completed { .. }, I::Provisional | I::Success | I::Failure)
+            | (
+                Self::Accepted { .. } | Self::Confirmed { .. } | Self::Terminated,
+                I::Again | I::Ack | I::Provisional | I::Success | I::Failure | I::Clock,
+            ) => none,
+        }
+    }
+}

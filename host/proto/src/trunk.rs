@@ -1,0 +1,256 @@
+//! Trunks: what the configuration says of each, who a datagram came from, and how many calls are up.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::io::{ListenerId, PolicyId, TrunkId};
+
+/// What a trunk leads to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TrunkKind {
+    /// An IP-PBX.
+    #[default]
+    Pbx,
+    /// The public telephone network.
+    Pstn,
+    /// Another session border controller or proxy.
+    Sbc,
+}
+
+/// Whether a trunk may be used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(u8)]
+pub enum Health {
+    /// In use.
+    #[default]
+    Up = 0,
+    /// Tried last.
+    Degraded = 1,
+    /// Not tried.
+    Down = 2,
+    /// Switched off by an operator.
+    Disabled = 3,
+}
+
+/// How the peers of a trunk share its calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Balance {
+    /// In the order written.
+    #[default]
+    Priority,
+    /// In turn.
+    RoundRobin,
+}
+
+/// One address that a trunk's calls are sent to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Peer {
+    /// The URI as configured, such as `sip:gw.example.com:5060`.
+    pub uri: String,
+    /// Host and port as written into Request-URI and To, such as `gw.example.com:5060`.
+    pub host_port: String,
+    /// Where datagrams go.
+    pub address: SocketAddr,
+}
+
+/// One rule that says "this source is that trunk". The most specific match wins: address with
+/// port, then the longest prefix.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SourceMatch {
+    /// Network address.
+    pub network: IpAddr,
+    /// Prefix length in bits: 32 or 128 for one address.
+    pub prefix: u8,
+    /// Source port; any if absent.
+    pub port: Option<u16>,
+}
+
+impl SourceMatch {
+    /// How specific the match with `source` is; `None` if it does not match.
+    pub fn specificity(&self, source: SocketAddr) -> Option<u16> {
+        let same_net = match (self.network, source.ip().to_canonical()) {
+            (IpAddr::V4(net), IpAddr::V4(ip)) => {
+                let shift = 32_u32.saturating_sub(u32::from(self.prefix));
+                net.to_bits().checked_shr(shift).unwrap_or(0)
+                    == ip.to_bits().checked_shr(shift).unwrap_or(0)
+            }
+            (IpAddr::V6(net), IpAddr::V6(ip)) => {
+                let shift = 128_u32.saturating_sub(u32::from(self.prefix));
+                net.to_bits().checked_shr(shift).unwrap_or(0)
+                    == ip.to_bits().checked_shr(shift).unwrap_or(0)
+            }
+            _ => false,
+        };
+        match self.port {
+            _ if !same_net => None,
+            Some(port) if port != source.port() => None,
+            Some(_) => Some(256 + u16::from(self.prefix)),
+            None => Some(u16::from(self.prefix)),
+        }
+    }
+}
+
+/// What the host does with identity headers of a trunk (RFC 3325).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct IdentityRules {
+    /// Pass P-Asserted-Identity to this trunk.
+    pub forward_pai: bool,
+    /// Pass History-Info and Diversion to this trunk.
+    pub forward_history: bool,
+    /// Believe the identity headers that come from this trunk.
+    pub trusted: bool,
+}
+
+impl Default for IdentityRules {
+    fn default() -> Self {
+        Self {
+            forward_pai: true,
+            forward_history: true,
+            trusted: true,
+        }
+    }
+}
+
+/// One trunk of the running configuration.
+#[derive(Clone, Debug)]
+pub struct Trunk {
+    /// Stable across reloads.
+    pub id: TrunkId,
+    /// As configured.
+    pub name: Arc<str>,
+    /// What it leads to.
+    pub kind: TrunkKind,
+    /// Network site.
+    pub site: Option<String>,
+    /// Free words for policies.
+    pub tags: Vec<String>,
+    /// Our socket towards it.
+    pub listen: ListenerId,
+    /// Where its calls go.
+    pub peers: Vec<Peer>,
+    /// How peers share calls.
+    pub balance: Balance,
+    /// Which sources it is.
+    pub sources: Vec<SourceMatch>,
+    /// Who decides about calls that come in on it.
+    pub policy: PolicyId,
+    /// Most calls up at once, both directions.
+    pub calls_max: Option<u32>,
+    /// Most calls up at once that came in on it.
+    pub calls_in_max: Option<u32>,
+    /// Most calls up at once that went out on it.
+    pub calls_out_max: Option<u32>,
+    /// Time without an 18x before the next candidate is tried.
+    pub no_progress: Duration,
+    /// Codes that go on to the next candidate.
+    pub failover_codes: Vec<u16>,
+    /// PSTN trunks that calls from this PSTN trunk may go to; all other PSTN to PSTN is refused.
+    pub pstn_to: Vec<TrunkId>,
+    /// Identity headers.
+    pub identity: IdentityRules,
+    /// What is true of it at this moment; survives reloads, shared by all shards.
+    pub state: Arc<TrunkState>,
+}
+
+/// The live state of one trunk.
+#[derive(Debug, Default)]
+pub struct TrunkState {
+    incoming: AtomicU32,
+    outgoing: AtomicU32,
+    health: AtomicU8,
+    turn: AtomicU32,
+}
+
+impl TrunkState {
+    /// Calls up that came in on this trunk.
+    pub fn incoming(&self) -> u32 {
+        self.incoming.load(Ordering::Relaxed)
+    }
+
+    /// Calls up, or being tried, that went out on this trunk.
+    pub fn outgoing(&self) -> u32 {
+        self.outgoing.load(Ordering::Relaxed)
+    }
+
+    /// Both directions.
+    pub fn active(&self) -> u32 {
+        self.incoming() + self.outgoing()
+    }
+
+    /// A number that grows by one each time: whose turn it is among peers.
+    pub(crate) fn next_turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed) as usize
+    }
+
+    /// Whether it may be used.
+    pub fn health(&self) -> Health {
+        match self.health.load(Ordering::Relaxed) {
+            0 => Health::Up,
+            1 => Health::Degraded,
+            2 => Health::Down,
+            _ => Health::Disabled,
+        }
+    }
+
+    /// Sets whether it may be used.
+    pub fn set_health(&self, health: Health) {
+        self.health.store(health as u8, Ordering::Relaxed);
+    }
+}
+
+/// Which way a call uses a trunk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// From the trunk to us.
+    In,
+    /// From us to the trunk.
+    Out,
+}
+
+/// One call's place on a trunk. Lives in the leg that uses it, so that the count of calls cannot
+/// drift from the calls there are.
+#[derive(Debug)]
+pub struct Seat {
+    state: Arc<TrunkState>,
+    direction: Direction,
+}
+
+impl Seat {
+    /// Takes a place, or `None` when the trunk is full or may not be used.
+    pub fn take(trunk: &Trunk, direction: Direction) -> Option<Seat> {
+        let state = Arc::clone(&trunk.state);
+        // Count first, look after: two shards cannot both take the last place.
+        let mine = match direction {
+            Direction::In => &state.incoming,
+            Direction::Out => &state.outgoing,
+        };
+        let in_direction = mine.fetch_add(1, Ordering::Relaxed) + 1;
+        let seat = Seat {
+            state: Arc::clone(&state),
+            direction,
+        };
+        let direction_max = match direction {
+            Direction::In => trunk.calls_in_max,
+            Direction::Out => trunk.calls_out_max,
+        };
+        let full = trunk.calls_max.is_some_and(|max| state.active() > max)
+            || direction_max.is_some_and(|max| in_direction > max);
+        let usable = match state.health() {
+            Health::Up | Health::Degraded => true,
+            Health::Down => direction == Direction::In,
+            Health::Disabled => false,
+        };
+        (usable && !full).then_some(seat)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        match self.direction {
+            Direction::In => self.state.incoming.fetch_sub(1, Ordering::Relaxed),
+            Direction::Out => self.state.outgoing.fetch_sub(1, Ordering::Relaxed),
+        };
+    }
+}

@@ -173,7 +173,8 @@ impl B2bua {
                     let tag = self.core.rng.token().to_string();
                     let code = refusal.status;
                     let bytes = refusal.response(&tag, flow.remote);
-                    self.core.transmit(flow, bytes);
+                    let remote = refusal.destination(flow.remote);
+                    self.core.transmit(Flow { remote, ..flow }, bytes);
                     self.core.event(Event::Refused { flow, code });
                 } else {
                     self.dropped(flow, DropCause::Malformed, "a malformed request");
@@ -362,7 +363,7 @@ impl B2bua {
             }
             _ => {}
         }
-        self.core.transmit(flow, b.finish(None));
+        self.core.transmit(flow.back_to_sender(request), b.finish(None));
         if code != 200 {
             self.core.event(Event::Refused { flow, code });
         }

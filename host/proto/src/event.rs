@@ -55,7 +55,7 @@ pub struct AttemptRecord {
     pub started_at: Instant,
     /// When it was answered, failed or given up.
     pub ended_at: Instant,
-    /// Final code; 0 if the call ended before one came.
+    /// Final code; 487 for an attempt that we gave up before one came.
     pub code: u16,
     /// Q.850 cause of its Reason header.
     pub q850: Option<u16>,

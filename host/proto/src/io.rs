@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use intertrunk_sip::Message;
+use intertrunk_sip::{Message, response_address};
 
 use crate::ask::{Answer, Pin, Query};
 use crate::event::Event;
@@ -61,6 +61,16 @@ pub struct Flow {
     pub listener: ListenerId,
     /// The peer's address.
     pub remote: SocketAddr,
+}
+
+impl Flow {
+    /// The way that responses to `request`, which came in on this flow, go back: to its source if
+    /// it asks for that by `rport`, else to its source's address at the port of its Via
+    /// (RFC 3261 §18.2.2, RFC 3581 §4).
+    pub(crate) fn back_to_sender(self, request: &Message) -> Flow {
+        let remote = request.via().map_or(self.remote, |via| response_address(&via, self.remote));
+        Flow { remote, ..self }
+    }
 }
 
 /// Everything that can happen to the machine.

@@ -322,7 +322,7 @@ impl Call {
             && (200..=299).contains(&code)
             && let Some(leg) = self.leg_mut(from)
         {
-            leg.await_ack(request.cseq(), bytes, flow, core);
+            leg.await_ack(&request, bytes, flow, core);
         }
         self.rearm(core);
     }

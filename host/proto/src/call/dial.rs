@@ -296,7 +296,7 @@ impl Call {
             .max_duration_s
             .map(|s| core.now + std::time::Duration::from_secs(u64::from(s)));
         let bytes = self.relay_answer(response, core);
-        self.a.await_ack(invite.cseq(), bytes, self.a_flow, core);
+        self.a.await_ack(&invite, bytes, self.a_flow, core);
         core.event(Event::CallAnswered { call: self.id });
     }
 
@@ -438,7 +438,7 @@ impl Call {
         for n in 0..self.attempts.len() {
             if self.attempts[n].is_live() {
                 let id = AttemptId(u8::try_from(n).expect("attempts are bounded"));
-                self.record_attempt(id, &Ending::of(0, "given up"), core);
+                self.record_attempt(id, &Ending::of(487, "given up"), core);
                 self.give_up(id, core);
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use intertrunk_sip::{Builder, Method, Name};
+use intertrunk_sip::{Builder, Message, Method, Name};
 
 use crate::core::Core;
 use crate::dialog::{Dialog, RequestLine};
@@ -111,13 +111,13 @@ impl Leg {
         self.ack = None;
     }
 
-    /// Remembers a 2xx that was just sent, to resend it until the ACK comes.
-    pub(crate) fn await_ack(&mut self, cseq: u32, bytes: Bytes, flow: Flow, core: &Core) {
+    /// Remembers the 2xx that was just sent to `invite`, to resend it until the ACK comes.
+    pub(crate) fn await_ack(&mut self, invite: &Message, bytes: Bytes, flow: Flow, core: &Core) {
         let t1 = core.snapshot.timers.t1;
         self.unacked = Some(Box::new(Unacked {
-            cseq,
+            cseq: invite.cseq(),
             bytes,
-            flow,
+            flow: flow.back_to_sender(invite),
             resend: Backoff::start(core.now, t1),
             give_up: core.now + t1 * 64,
         }));
@@ -155,7 +155,7 @@ pub(crate) struct Body {
 
 impl Body {
     /// The body of a message, if it has one.
-    pub(crate) fn of(message: &intertrunk_sip::Message) -> Option<Body> {
+    pub(crate) fn of(message: &Message) -> Option<Body> {
         let default = b"application/sdp".as_slice();
         let content_type = message.header(Name::ContentType).unwrap_or(default);
         message.has_body().then(|| Body {

@@ -359,7 +359,7 @@ impl Table {
         let server = Server {
             machine,
             call,
-            flow,
+            flow: flow.back_to_sender(request),
             key,
             last_response: Bytes::new(),
             alarm: Alarm::default(),

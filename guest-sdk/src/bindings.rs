@@ -1,0 +1,22 @@
+//! What `wit/policy.wit` becomes in Rust. Generated at compile time; the SDK adds constructors and
+//! builders to these types rather than copying into types of its own, because each string that
+//! crosses the boundary already costs more than most decisions.
+
+// Generated code: raw pointers at the boundary, and whatever style the generator has.
+#![allow(
+    unsafe_code,
+    missing_docs,
+    unused_qualifications,
+    rust_2018_idioms,
+    clippy::all
+)]
+#![allow(clippy::wildcard_imports, clippy::semicolon_if_nothing_returned)]
+
+wit_bindgen::generate!({
+    path: "../wit",
+    world: "policy",
+    additional_derives: [PartialEq],
+    generate_unused_types: true,
+    runtime_path: "::intertrunk_sdk::wit_bindgen::rt",
+    pub_export_macro: true,
+});

@@ -1,0 +1,65 @@
+//! What the `policy!` macro expands to. No part of the public interface.
+
+#[cfg(target_arch = "wasm32")]
+mod instance {
+    use std::cell::RefCell;
+    use std::sync::Once;
+
+    use crate::{Fault, Manifest, Policy, Query, Verdict, log, world};
+
+    pub use crate::bindings::export;
+    pub use crate::bindings::exports::intertrunk::policy::policy_api::Guest;
+
+    /// The manifest with the crate's name and version, if the policy gave none.
+    pub fn describe<P: Policy>(name: &str, version: &str) -> Manifest {
+        report_panics();
+        let mut manifest = P::describe();
+        if manifest.name.is_empty() {
+            manifest.name = name.to_owned();
+        }
+        if manifest.version.is_empty() {
+            manifest.version = version.to_owned();
+        }
+        manifest
+    }
+
+    /// The policy of this Wasm instance, once it is configured.
+    pub struct Instance<P>(RefCell<Option<P>>);
+
+    impl<P: Policy> Instance<P> {
+        /// Not configured yet.
+        pub const fn new() -> Self {
+            Instance(RefCell::new(None))
+        }
+
+        /// Configures the policy, again if need be. Faulty settings leave it as it was.
+        pub fn configure(&self, text: &str) -> Result<(), Vec<Fault>> {
+            report_panics();
+            *self.0.borrow_mut() = Some(P::configure(text)?);
+            Ok(())
+        }
+
+        /// Decides; a policy that was never configured has its defaults.
+        pub fn decide(&self, query: &Query) -> Verdict {
+            if self.0.borrow().is_none() {
+                report_panics();
+                *self.0.borrow_mut() = Some(P::default());
+            }
+            world::set_explaining(query.explain);
+            self.0
+                .borrow()
+                .as_ref()
+                .expect("it was just configured")
+                .decide(query)
+        }
+    }
+
+    /// Tells the host's log what a panic said: a trap alone carries no message.
+    fn report_panics() {
+        static HOOK: Once = Once::new();
+        HOOK.call_once(|| std::panic::set_hook(Box::new(|panic| log::warn(&panic.to_string()))));
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+pub use instance::{Guest, Instance, describe, export};

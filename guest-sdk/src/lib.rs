@@ -1,0 +1,119 @@
+//! Write Intertrunk routing policies in Rust.
+//!
+//! A policy answers one question: where may this call go? It is a pure function of the
+//! [`Query`] and of what the host says about [`trunk`]s and [`table`]s, so it is tested natively by
+//! `cargo test` and decides the same in the host, where it runs as a Wasm component.
+//!
+//! ```
+//! use intertrunk_sdk::{policy, Policy, Query, Verdict, Plan};
+//!
+//! #[derive(Default)]
+//! struct LocalFirst;
+//!
+//! impl Policy for LocalFirst {
+//!     fn decide(&self, q: &Query) -> Verdict {
+//!         match q.callee().e164() {
+//!             Some(n) if n.starts_with("+1425") => Plan::to("pbx-a").callee(n.last(4)).into(),
+//!             Some(n) => Plan::to("gw-a").or("gw-b").callee(n).because("PSTN, least cost").into(),
+//!             None => Verdict::not_found(),
+//!         }
+//!     }
+//! }
+//! policy!(LocalFirst);
+//! ```
+//!
+//! The crate that holds it is a `cdylib` (and an `rlib`, if integration tests use it), built by
+//! `intertrunk policy build`, or by `cargo build --release --target wasm32-unknown-unknown`.
+//!
+//! Where to look: [`Query`] and [`Party`] for what is known of the call, [`Plan`] and [`Candidate`]
+//! for where it goes, [`Verdict`] for the other answers, [`settings`](fn@settings) for a policy that
+//! is configured, `test` for a native host and case files.
+
+// The generated bindings name this crate by its public path, as they do from a policy's crate.
+extern crate self as intertrunk_sdk;
+
+#[doc(hidden)]
+pub mod bindings;
+#[doc(hidden)]
+pub mod glue;
+mod number;
+mod plan;
+mod policy;
+mod query;
+mod settings;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod test;
+mod verdict;
+mod world;
+
+#[doc(hidden)]
+pub use wit_bindgen;
+
+pub use bindings::exports::intertrunk::policy::policy_api::{Fault, Manifest};
+pub use bindings::intertrunk::policy::tables::Row;
+pub use bindings::intertrunk::policy::trunks::{Health, Kind as TrunkKind, Trunk as TrunkFacts};
+pub use bindings::intertrunk::policy::types::{
+    Answer, Attempt, Call, Candidate, Cause, CodeMap, ExhaustedAction, Header, Identity, Inquiry,
+    LookUp, Media, NoAnswer, Param, Party, Plan, Privacy, Query, Rejection, Scheme, Tag, Transfer,
+    Verdict,
+};
+pub use number::Number;
+pub use policy::Policy;
+pub use settings::{checked, settings};
+pub use world::{Table, Trunk, because, explaining, log, table, trunk, trunks};
+
+/// Makes a type that implements [`Policy`] the policy of this crate: exports it to the host.
+///
+/// Off Wasm it exports nothing, so that several policies can be linked into one native test.
+#[macro_export]
+macro_rules! policy {
+    ($policy:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            ::std::thread_local! {
+                static INSTANCE: $crate::glue::Instance<$policy> =
+                    const { $crate::glue::Instance::new() };
+            }
+
+            struct Component;
+
+            impl $crate::glue::Guest for Component {
+                fn describe() -> $crate::Manifest {
+                    let (name, version) = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+                    $crate::glue::describe::<$policy>(name, version)
+                }
+
+                fn configure(text: String) -> Result<(), Vec<$crate::Fault>> {
+                    INSTANCE.with(|instance| instance.configure(&text))
+                }
+
+                fn decide(query: $crate::Query) -> $crate::Verdict {
+                    INSTANCE.with(|instance| instance.decide(&query))
+                }
+            }
+
+    $crate::glue::export!(Component with_types_in $crate::bindings);
+        };
+
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: fn() = || {
+            fn is_a_policy<P: $crate::Policy>() {}
+            is_a_policy::<$policy>();
+        };
+    };
+}
+
+/// Explains the decision with a formatted line, which is only formatted if somebody will read it.
+///
+/// ```
+/// # let (route, n) = ("premium", 3);
+/// intertrunk_sdk::because!("route {route} has {n} trunks");
+/// ```
+#[macro_export]
+macro_rules! because {
+    ($($format:tt)+) => {
+        if $crate::explaining() {
+            $crate::because(&::std::format!($($format)+));
+        }
+    };
+}

@@ -1,0 +1,207 @@
+//! The one wasmtime engine of the process: how guests are compiled, where they live, and the clock
+//! that interrupts them.
+//!
+//! Guests are interrupted by epoch: compiled code compares a counter, which the ticker thread
+//! advances every millisecond, with the deadline of its store. A thread, not a timer of the async
+//! runtime: it must tick while a guest keeps that runtime busy.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+
+use crate::bindings::Policy;
+use crate::fault::LoadFault;
+use crate::imports::Guest;
+use crate::program::Code;
+use crate::spare::{self, Refill};
+
+/// The unit of deadlines.
+const TICK: Duration = Duration::from_millis(1);
+
+/// Instances alive at once, over all policies, generations and shards. Costs address space (4 GiB
+/// each), not memory.
+const INSTANCES_MAX: u32 = 512;
+/// Native stack of a guest. Shards run guests on their own stack, so it must fit there.
+const STACK_BYTES_MAX: usize = 512 << 10;
+/// Memory that a slot keeps between two instances; more than a small policy touches.
+const KEEP_RESIDENT_BYTES: usize = 1 << 20;
+
+/// The wasmtime engine with its linker and ticker. Clones are the same engine; the threads stop
+/// when the last is dropped.
+#[derive(Clone)]
+pub struct Engine(Arc<Shared>);
+
+struct Shared {
+    wasm: wasmtime::Engine,
+    linker: Linker<Guest>,
+    refills: Sender<Refill>,
+    runners: AtomicUsize,
+    generations: Mutex<HashMap<Arc<str>, u64>>,
+    /// What is compiled and in use, by the module's SHA-256.
+    compiled: Mutex<HashMap<String, Weak<Code>>>,
+    /// Its disconnection stops the ticker.
+    _ticking: Sender<()>,
+}
+
+impl Engine {
+    /// Starts an engine and its ticker.
+    ///
+    /// # Errors
+    /// If the machine cannot run compiled WebAssembly, or gives no thread.
+    pub fn new() -> Result<Engine, LoadFault> {
+        let fault = |error: wasmtime::Error| LoadFault::Engine(format!("{error:#}"));
+        let no_thread = |error| LoadFault::Engine(format!("no thread can be started: {error}"));
+        // A machine with a small address space cannot reserve the pool; mapping memories one by one
+        // works there too, only slower.
+        let wasm = wasmtime::Engine::new(config().allocation_strategy(pool()))
+            .or_else(|_| wasmtime::Engine::new(&config()))
+            .map_err(fault)?;
+        let mut linker = Linker::new(&wasm);
+        Policy::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest).map_err(fault)?;
+        Ok(Engine(Arc::new(Shared {
+            _ticking: start_ticker(wasm.clone()).map_err(no_thread)?,
+            refills: spare::start().map_err(no_thread)?,
+            runners: AtomicUsize::new(0),
+            generations: Mutex::default(),
+            compiled: Mutex::default(),
+            linker,
+            wasm,
+        })))
+    }
+
+    pub(crate) fn wasm(&self) -> &wasmtime::Engine {
+        &self.0.wasm
+    }
+
+    pub(crate) fn linker(&self) -> &Linker<Guest> {
+        &self.0.linker
+    }
+
+    /// Where to ask for spare instances.
+    pub(crate) fn refills(&self) -> Sender<Refill> {
+        self.0.refills.clone()
+    }
+
+    /// The code of the module with this hash: that of another policy or generation, or else what
+    /// `compile` makes.
+    pub(crate) fn code(
+        &self,
+        sha256: &str,
+        compile: impl FnOnce() -> Result<Code, LoadFault>,
+    ) -> Result<Arc<Code>, LoadFault> {
+        let compiled = || {
+            self.0
+                .compiled
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        if let Some(code) = compiled().get(sha256).and_then(Weak::upgrade) {
+            return Ok(code);
+        }
+        // Not under the lock: two may compile the same at once, but nobody waits for another.
+        let code = Arc::new(compile()?);
+        let mut compiled = compiled();
+        compiled.retain(|_, code| code.strong_count() > 0);
+        compiled.insert(sha256.to_owned(), Arc::downgrade(&code));
+        Ok(code)
+    }
+
+    /// The next generation of the policy `name`, counted from 1 over all slots of that name.
+    pub(crate) fn next_generation(&self, name: &Arc<str>) -> u64 {
+        let mut generations = self
+            .0
+            .generations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let last = generations.entry(Arc::clone(name)).or_default();
+        *last += 1;
+        *last
+    }
+
+    /// How many runners there are: as many instances of a generation are wanted at once.
+    pub(crate) fn runners(&self) -> usize {
+        self.0.runners.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_runner(&self) {
+        self.0.runners.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn remove_runner(&self) {
+        self.0.runners.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Ticks after which `time` has passed for sure: the tick at hand has partly passed already.
+pub(crate) fn ticks(time: Duration) -> u64 {
+    let whole = time.as_nanos().div_ceil(TICK.as_nanos());
+    u64::try_from(whole)
+        .unwrap_or(u64::MAX / 2)
+        .saturating_add(1)
+}
+
+/// How guests are compiled: bounded, and the same decision from the same question on any machine.
+fn config() -> Config {
+    let mut config = Config::new();
+    config
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .max_wasm_stack(STACK_BYTES_MAX)
+        .memory_init_cow(true)
+        .cranelift_opt_level(OptLevel::Speed)
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
+        .wasm_memory64(false)
+        .shared_memory(false);
+    config
+}
+
+fn pool() -> InstanceAllocationStrategy {
+    let mut pool = PoolingAllocationConfig::new();
+    // A componentized core module is up to four core instances: itself, two shims, and its adapter.
+    pool.total_component_instances(INSTANCES_MAX)
+        .total_core_instances(4 * INSTANCES_MAX)
+        .total_memories(INSTANCES_MAX)
+        .total_tables(4 * INSTANCES_MAX)
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .pagemap_scan(Enabled::Auto);
+    InstanceAllocationStrategy::Pooling(pool)
+}
+
+/// Advances the epoch of `engine` once a [`TICK`], until the returned sender is dropped.
+fn start_ticker(engine: wasmtime::Engine) -> std::io::Result<Sender<()>> {
+    let (ticking, stopped) = mpsc::channel();
+    thread::Builder::new()
+        .name("policy-ticker".to_owned())
+        .spawn(move || {
+            let mut due = Instant::now() + TICK;
+            while let Err(RecvTimeoutError::Timeout) =
+                stopped.recv_timeout(due.saturating_duration_since(Instant::now()))
+            {
+                // A tick that came late is followed by those it held up: deadlines are wall time.
+                while due <= Instant::now() {
+                    engine.increment_epoch();
+                    due += TICK;
+                }
+            }
+        })?;
+    Ok(ticking)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_rounded_up_to_ticks() {
+        assert_eq!(ticks(Duration::from_millis(20)), 21);
+        assert_eq!(ticks(Duration::from_micros(1)), 2);
+        assert_eq!(ticks(Duration::from_micros(1_001)), 3);
+    }
+}

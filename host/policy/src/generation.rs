@@ -1,0 +1,287 @@
+//! One version of a policy in its slot: a program with its settings, which passed its cases.
+//!
+//! It makes configured instances and never changes. A call holds the generation that it began with
+//! by its [`Pin`], so that a cookie never meets another version; when the slot and all calls have
+//! let go, it is gone.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use intertrunk_cases::{CaseReport, Suite};
+use intertrunk_proto::ask::{HeaderField, Pin, PolicyFault, Query};
+use intertrunk_sip::{Message, Name, unfold};
+use serde::Serialize;
+
+use crate::cases;
+use crate::engine::Engine;
+use crate::fault::LoadFault;
+use crate::health::Health;
+use crate::instance::Instance;
+use crate::options::{Isolation, Options};
+use crate::program::{Manifest, Program};
+use crate::spare::Refill;
+use crate::world::World;
+
+/// What people are told of a generation.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct GenerationInfo {
+    /// Name, of the manifest.
+    pub name: String,
+    /// Version, of the manifest.
+    pub version: String,
+    /// Number in this host, counted from 1.
+    pub generation: u64,
+    /// SHA-256 of the module as given, hex.
+    pub sha256: String,
+    /// Size of the module as given, bytes.
+    pub size: usize,
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// Stored cases that it passed.
+    pub cases_passed: usize,
+}
+
+/// One version of a policy.
+pub struct Generation {
+    info: GenerationInfo,
+    policy: Arc<str>,
+    sha256: Arc<str>,
+    program: Program,
+    settings: Box<str>,
+    headers: Vec<Wanted>,
+    health: Health,
+    /// Whether an instance can be made within a decision.
+    is_quick: bool,
+    spares: Mutex<Vec<Instance>>,
+    refilling: AtomicBool,
+    refills: Sender<Refill>,
+    me: Weak<Generation>,
+}
+
+/// A header that the manifest asks for.
+struct Wanted {
+    known: Name,
+    name: String,
+}
+
+impl Generation {
+    /// Configures a program, runs its cases, and makes the first instances.
+    pub(crate) fn stage(
+        engine: &Engine,
+        policy: &Arc<str>,
+        program: Program,
+        settings: &str,
+        world: &Arc<dyn World>,
+        suites: &[Suite],
+    ) -> Result<Arc<Generation>, LoadFault> {
+        let Options {
+            deadline,
+            configure_deadline,
+            isolation,
+            ..
+        } = program.options;
+        let configured = || program.configured(settings, world, configure_deadline);
+        let mut spares = vec![configured()?];
+        // Measured on the second, as the first also pays for fresh pages of code.
+        let started = Instant::now();
+        spares.push(configured()?);
+        let cost = started.elapsed();
+        let is_quick = 2 * cost <= deadline;
+        if isolation == Isolation::Call && !is_quick {
+            let (configure_us, deadline_us) = (cost.as_micros(), deadline.as_micros());
+            return Err(LoadFault::SlowConfigure {
+                configure_us,
+                deadline_us,
+            });
+        }
+
+        let reports = cases::decide_all(&program, settings, suites)?;
+        if !reports.iter().all(CaseReport::passed) {
+            return Err(LoadFault::Cases(reports));
+        }
+        while !is_quick && spares.len() < engine.runners() {
+            spares.push(configured()?);
+        }
+        let info = GenerationInfo {
+            name: program.manifest.name.clone(),
+            version: program.manifest.version.clone(),
+            generation: engine.next_generation(policy),
+            sha256: program.sha256.clone(),
+            size: program.size,
+            manifest: program.manifest.clone(),
+            cases_passed: reports.len(),
+        };
+        Ok(Arc::new_cyclic(|me| Generation {
+            policy: Arc::clone(policy),
+            sha256: info.sha256.as_str().into(),
+            headers: info
+                .manifest
+                .headers
+                .iter()
+                .map(|name| Wanted::new(name))
+                .collect(),
+            health: Health::new(
+                program.options.quarantine_faults,
+                program.options.quarantine_window,
+            ),
+            settings: settings.into(),
+            spares: Mutex::new(spares),
+            refilling: AtomicBool::new(false),
+            refills: engine.refills(),
+            me: Weak::clone(me),
+            program,
+            info,
+            is_quick,
+        }))
+    }
+
+    /// What people are told of it.
+    pub fn info(&self) -> &GenerationInfo {
+        &self.info
+    }
+
+    /// A hold on it, for a call.
+    pub fn pin(self: &Arc<Self>) -> Pin {
+        Pin {
+            policy: Arc::clone(&self.policy),
+            generation: self.info.generation,
+            sha256: Arc::clone(&self.sha256),
+            keep: Arc::clone(self) as _,
+        }
+    }
+
+    /// The generation that `pin` holds.
+    pub fn of(pin: &Pin) -> Option<&Generation> {
+        pin.keep.downcast_ref()
+    }
+
+    /// Whether it faulted so often that it decides no more.
+    pub fn is_quarantined(&self) -> bool {
+        self.health.is_quarantined()
+    }
+
+    pub(crate) fn health(&self) -> &Health {
+        &self.health
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.program.options
+    }
+
+    /// A configured instance, armed for one decision: a spare, or else a new one made within the
+    /// deadline of that decision.
+    pub(crate) fn instance(&self, world: &Arc<dyn World>) -> Result<Instance, PolicyFault> {
+        let deadline = self.options().deadline;
+        let spare = self
+            .spares
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        match spare {
+            Some(mut spare) => {
+                spare.arm(deadline);
+                Ok(spare)
+            }
+            None if self.is_quick => self.configured(world, deadline),
+            None => {
+                self.ask_for_spare(world);
+                Err(PolicyFault::NotReady)
+            }
+        }
+    }
+
+    /// Puts one more spare by. For the builder: takes as long as `configure` does.
+    pub(crate) fn add_spare(&self, world: &Arc<dyn World>) {
+        let made = self.configured(world, self.options().configure_deadline);
+        self.refilling.store(false, Ordering::Relaxed);
+        match made {
+            Ok(spare) => self
+                .spares
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(spare),
+            Err(fault) => {
+                let (policy, generation) = (&self.policy, self.info.generation);
+                tracing::warn!(%policy, generation, %fault, "no instance can be made");
+                self.health.fault(Instant::now());
+            }
+        }
+    }
+
+    /// Leaves in `query` the headers that the manifest asks for: those of `invite` in its order, if
+    /// there is one, else those of what is there already.
+    pub(crate) fn pick_headers(&self, query: &mut Query, invite: Option<&Message>) {
+        let headers = &mut query.call.headers;
+        let Some(invite) = invite else {
+            headers.retain(|it| {
+                self.headers
+                    .iter()
+                    .any(|wanted| wanted.is(it.name.as_bytes()))
+            });
+            return;
+        };
+        headers.clear();
+        if self.headers.is_empty() {
+            return;
+        }
+        for line in invite.lines() {
+            let is_it = |wanted: &&Wanted| wanted.known == line.name && wanted.is(line.name_bytes);
+            if let Some(wanted) = self.headers.iter().find(is_it) {
+                let value = String::from_utf8_lossy(&unfold(line.value))
+                    .trim()
+                    .to_owned();
+                headers.push(HeaderField {
+                    name: wanted.name.clone(),
+                    value,
+                });
+            }
+        }
+    }
+
+    fn configured(&self, world: &Arc<dyn World>, time: Duration) -> Result<Instance, PolicyFault> {
+        self.program
+            .configured(&self.settings, world, time)
+            .map_err(|fault| match fault {
+                LoadFault::Guest { fault, .. } => fault,
+                // The same settings were right when it was staged, but the world has changed.
+                other => PolicyFault::Trap(other.to_string()),
+            })
+    }
+
+    fn ask_for_spare(&self, world: &Arc<dyn World>) {
+        if !self.refilling.swap(true, Ordering::Relaxed) {
+            let refill = Refill {
+                generation: Weak::clone(&self.me),
+                world: Arc::clone(world),
+            };
+            // The builder lives as long as anybody can ask it.
+            let _ = self.refills.send(refill);
+        }
+    }
+}
+
+impl Wanted {
+    fn new(name: &str) -> Wanted {
+        Wanted {
+            known: Name::of(name.as_bytes()),
+            name: name.to_owned(),
+        }
+    }
+
+    /// Whether `name`, perhaps in its compact form, is the header wanted.
+    fn is(&self, name: &[u8]) -> bool {
+        match self.known {
+            Name::Other => self.name.as_bytes().eq_ignore_ascii_case(name),
+            known => Name::of(name) == known,
+        }
+    }
+}
+
+impl fmt::Debug for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.policy, self.info.generation)
+    }
+}

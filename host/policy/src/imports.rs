@@ -1,0 +1,197 @@
+//! The host's side of a running guest: what it is told about trunks and tables, what it notes, and
+//! how far its memory may grow.
+//!
+//! Nothing here blocks or does IO, since no deadline could interrupt it; and everything that a
+//! guest can make the host keep or print is bounded.
+
+use std::sync::Arc;
+
+use wasmtime::ResourceLimiter;
+
+use crate::access::Access;
+use crate::bindings::intertrunk::policy::notes::{self, Level};
+use crate::bindings::intertrunk::policy::tables::{self, Row};
+use crate::bindings::intertrunk::policy::trunks::{self, Trunk};
+use crate::bindings::intertrunk::policy::types;
+use crate::world::World;
+
+/// Lines of explanation kept for one decision.
+const BECAUSE_LINES_MAX: usize = 64;
+/// Bytes of one line of explanation.
+const BECAUSE_BYTES_MAX: usize = 256;
+/// Lines that one decision may log.
+const LOG_LINES_MAX: u32 = 64;
+/// Bytes of one logged line.
+const LOG_BYTES_MAX: usize = 4 << 10;
+/// Entries of a guest's function tables; real policies have some hundred.
+const TABLE_ELEMENTS_MAX: usize = 20_000;
+
+/// What the host keeps beside one guest instance.
+pub(crate) struct Guest {
+    /// What it may ask about.
+    pub access: Arc<Access>,
+    /// Whom it asks.
+    pub world: Arc<dyn World>,
+    /// What it said.
+    pub notes: Notes,
+    /// How large it may grow.
+    pub memory: Memory,
+}
+
+/// What a guest said during one call of it.
+#[derive(Default)]
+pub(crate) struct Notes {
+    /// The call being decided, for the log.
+    pub call: String,
+    /// Whether explanations are kept.
+    pub explain: bool,
+    /// The explanation.
+    pub because: Vec<String>,
+    /// The last warning, which is a panic's message if a trap follows it.
+    pub warned: String,
+    logged: u32,
+}
+
+impl Notes {
+    /// Forgets what was said before.
+    pub fn begin(&mut self, call: &str, explain: bool) {
+        self.call.clear();
+        self.call.push_str(call);
+        self.explain = explain;
+        self.because.clear();
+        self.warned.clear();
+        self.logged = 0;
+    }
+}
+
+/// The bound on a guest's memory.
+pub(crate) struct Memory {
+    /// Bytes of linear memory.
+    pub bytes_max: usize,
+    /// Whether it asked for more: a guest that is refused an allocation usually aborts, which looks
+    /// like any other trap.
+    pub refused: bool,
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let granted = desired <= self.bytes_max;
+        self.refused |= !granted;
+        Ok(granted)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let granted = desired <= TABLE_ELEMENTS_MAX;
+        self.refused |= !granted;
+        Ok(granted)
+    }
+}
+
+impl types::Host for Guest {}
+
+impl trunks::Host for Guest {
+    fn get(&mut self, name: String) -> Option<Trunk> {
+        self.access
+            .trunks
+            .allow(&name)
+            .then(|| self.world.trunk(&name))?
+            .map(Trunk::from)
+    }
+
+    fn all(&mut self) -> Vec<Trunk> {
+        let all = self.world.trunks().into_iter();
+        all.filter(|trunk| self.access.trunks.allow(&trunk.name))
+            .map(Trunk::from)
+            .collect()
+    }
+}
+
+impl tables::Host for Guest {
+    fn exact(&mut self, table: String, key: String) -> Option<Row> {
+        self.access
+            .tables
+            .allow(&table)
+            .then(|| self.world.exact(&table, &key))?
+            .map(Row::from)
+    }
+
+    fn longest_prefix(&mut self, table: String, key: String) -> Option<Row> {
+        let allowed = self.access.tables.allow(&table);
+        allowed
+            .then(|| self.world.longest_prefix(&table, &key))?
+            .map(Row::from)
+    }
+
+    fn prefixes(&mut self, table: String, key: String) -> Vec<Row> {
+        if !self.access.tables.allow(&table) {
+            return Vec::new();
+        }
+        self.world
+            .prefixes(&table, &key)
+            .into_iter()
+            .map(Row::from)
+            .collect()
+    }
+}
+
+impl notes::Host for Guest {
+    fn because(&mut self, text: String) {
+        let notes = &mut self.notes;
+        if notes.explain && notes.because.len() < BECAUSE_LINES_MAX {
+            notes.because.push(cut(text, BECAUSE_BYTES_MAX));
+        }
+    }
+
+    fn log(&mut self, level: Level, text: String) {
+        let notes = &mut self.notes;
+        if notes.logged == LOG_LINES_MAX {
+            return;
+        }
+        notes.logged += 1;
+        let (call, text) = (notes.call.as_str(), cut(text, LOG_BYTES_MAX));
+        match level {
+            Level::Debug => tracing::debug!(call, "{text}"),
+            Level::Info => tracing::info!(call, "{text}"),
+            Level::Warn => {
+                tracing::warn!(call, "{text}");
+                notes.warned = text;
+            }
+        }
+    }
+}
+
+/// The first line of at most `bytes_max` bytes that `text` begins with; control characters would
+/// let a guest write lines of its own into a log or a terminal.
+pub(crate) fn cut(mut text: String, bytes_max: usize) -> String {
+    text.truncate(text.floor_char_boundary(bytes_max));
+    if text.contains(char::is_control) {
+        text = text.replace(char::is_control, " ");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_is_cut_between_characters() {
+        assert_eq!(cut("aé".to_owned(), 2), "a");
+        assert_eq!(cut("aé".to_owned(), 3), "aé");
+    }
+
+    #[test]
+    fn a_guest_cannot_forge_a_line() {
+        assert_eq!(cut("a\nERROR b\u{1b}[31m".to_owned(), 99), "a ERROR b [31m");
+    }
+}

@@ -1,0 +1,151 @@
+//! One running guest: its store, its calls, and what its failures are called.
+//!
+//! An instance decides by the clock it was last armed with, and is of no use after any fault: a trap
+//! leaves it as it was in the middle of something.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use intertrunk_proto::ask::{PolicyFault, Query, Verdict};
+use wasmtime::{Store, Trap};
+
+use crate::access::Access;
+use crate::bindings::{Policy, PolicyPre};
+use crate::convert;
+use crate::engine::ticks;
+use crate::fault::{ConfigureFault, LoadFault, WorldFault};
+use crate::imports::{Guest, Memory, Notes, cut};
+use crate::program::Manifest;
+use crate::world::World;
+
+/// Bytes that one call between guest and host may copy out of the guest. Without it, a list whose
+/// entries all point at one long string would cost the host more memory than the guest has.
+const COPIED_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a trap's message.
+const TRAP_BYTES_MAX: usize = 256;
+
+/// One running guest.
+pub(crate) struct Instance {
+    store: Store<Guest>,
+    policy: Policy,
+}
+
+impl Instance {
+    /// Instantiates, within `time`, which also bounds what is called next; see [`arm`](Self::arm).
+    pub fn new(
+        pre: &PolicyPre<Guest>,
+        access: &Arc<Access>,
+        memory_bytes_max: usize,
+        world: &Arc<dyn World>,
+        time: Duration,
+    ) -> Result<Instance, LoadFault> {
+        let guest = Guest {
+            access: Arc::clone(access),
+            world: Arc::clone(world),
+            notes: Notes::default(),
+            memory: Memory {
+                bytes_max: memory_bytes_max,
+                refused: false,
+            },
+        };
+        let mut store = Store::new(pre.engine(), guest);
+        store.limiter(|guest| &mut guest.memory);
+        store.set_hostcall_fuel(COPIED_BYTES_MAX);
+        store.set_epoch_deadline(ticks(time));
+        match pre.instantiate(&mut store) {
+            Ok(policy) => Ok(Instance { store, policy }),
+            Err(error) => Err(start_fault(&error, store.data())),
+        }
+    }
+
+    /// Bounds all that is called from now on, until it is armed again.
+    pub fn arm(&mut self, time: Duration) {
+        self.store.set_epoch_deadline(ticks(time));
+    }
+
+    /// Asks who it is.
+    pub fn describe(&mut self) -> Result<Manifest, PolicyFault> {
+        let described = self
+            .policy
+            .intertrunk_policy_policy_api()
+            .call_describe(&mut self.store);
+        described
+            .map(Manifest::from)
+            .map_err(|error| fault_of(&error, self.store.data()))
+    }
+
+    /// Gives it its settings; the inner result is what it says to them.
+    pub fn configure(
+        &mut self,
+        text: &str,
+    ) -> Result<Result<(), Vec<ConfigureFault>>, PolicyFault> {
+        let api = self.policy.intertrunk_policy_policy_api();
+        match api.call_configure(&mut self.store, text) {
+            Ok(Ok(())) => Ok(Ok(())),
+            Ok(Err(faults)) => Ok(Err(faults.into_iter().map(Into::into).collect())),
+            Err(error) => Err(fault_of(&error, self.store.data())),
+        }
+    }
+
+    /// Asks the question, in `world`.
+    pub fn decide(
+        &mut self,
+        query: &Query,
+        world: &Arc<dyn World>,
+    ) -> Result<Verdict, PolicyFault> {
+        let guest = self.store.data_mut();
+        if !Arc::ptr_eq(&guest.world, world) {
+            guest.world = Arc::clone(world);
+        }
+        guest.notes.begin(&query.call.id, query.explain);
+        guest.memory.refused = false;
+        let api = self.policy.intertrunk_policy_policy_api();
+        let verdict = convert::lend(query, |query| api.call_decide(&mut self.store, query));
+        verdict
+            .map(Verdict::from)
+            .map_err(|error| fault_of(&error, self.store.data()))
+    }
+
+    /// The explanation of the last decision; empty unless the query asked for it.
+    pub fn take_because(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.store.data_mut().notes.because)
+    }
+}
+
+/// What the failure to start is called. The types of exports are compared no earlier than here.
+fn start_fault(error: &wasmtime::Error, guest: &Guest) -> LoadFault {
+    match fault_of(error, guest) {
+        PolicyFault::Trap(_) if !error.is::<Trap>() => {
+            LoadFault::World(vec![WorldFault::Signature(format!("{error:#}"))])
+        }
+        fault => LoadFault::Guest {
+            during: "start",
+            fault,
+        },
+    }
+}
+
+/// What the failure of a call is called.
+fn fault_of(error: &wasmtime::Error, guest: &Guest) -> PolicyFault {
+    let trap = error.downcast_ref::<Trap>();
+    match trap {
+        Some(Trap::Interrupt) => PolicyFault::Timeout,
+        Some(Trap::StackOverflow) => PolicyFault::Stack,
+        _ if guest.memory.refused => PolicyFault::Memory,
+        _ if error.is::<wasmtime::PoolConcurrencyLimitError>() => PolicyFault::NotReady,
+        _ => PolicyFault::Trap(cut(trap_message(error, trap, guest), TRAP_BYTES_MAX)),
+    }
+}
+
+/// What a panic said, if the guest's hook told the log; else what the machine says.
+fn trap_message(error: &wasmtime::Error, trap: Option<&Trap>, guest: &Guest) -> String {
+    let panicked = guest.notes.warned.strip_prefix("panicked at ");
+    match (panicked, trap) {
+        (Some(message), Some(Trap::UnreachableCodeReached)) => format!("panicked at {message}"),
+        (_, Some(trap)) => trap
+            .to_string()
+            .trim_start_matches("wasm trap: ")
+            .to_owned(),
+        (_, None) => error.root_cause().to_string(),
+    }
+}

@@ -1,0 +1,40 @@
+//! GUESTS: routing policies as Wasm components; loaded, bounded, swapped.
+//!
+//! Owns everything between a file of bytes and a verdict: what a module is, whether it fits the
+//! contract in `wit/`, what it may see, how long and how large it may grow, which version of it
+//! decides, and what its failure is called. Only this crate names wasmtime or a WIT type.
+//!
+//! It never does IO while deciding, never waits, and never judges a verdict: whether a candidate is
+//! legal is for the machines to say.
+//!
+//! The way of a module: [`module`] (what is it?) → program (does it fit, what does it ask for?) →
+//! [`Generation`] (configured, its [`cases`] passed) → [`Slot`] (staged, live, previous, draining) →
+//! [`Runner`] (one per shard: asks it).
+
+mod access;
+mod bindings;
+pub mod build;
+pub mod cases;
+mod convert;
+mod engine;
+mod fault;
+mod generation;
+mod health;
+mod imports;
+mod instance;
+pub mod module;
+mod options;
+mod program;
+mod runner;
+mod slot;
+mod spare;
+mod world;
+
+pub use engine::Engine;
+pub use fault::{ConfigureFault, LoadFault, SlotFault, WorldFault};
+pub use generation::{Generation, GenerationInfo};
+pub use options::{Isolation, Options};
+pub use program::Manifest;
+pub use runner::Runner;
+pub use slot::{Rejected, Slot, SlotStatus};
+pub use world::{Row, TrunkFacts, World};

@@ -1,0 +1,52 @@
+//! What the configuration says about one policy: its bounds and its grants.
+
+use std::time::Duration;
+
+/// How long an instance lives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Isolation {
+    /// One instance a shard decides call after call, and is thrown away after any fault.
+    #[default]
+    Warm,
+    /// A fresh instance for each decision.
+    Call,
+}
+
+/// The bounds and grants of one policy.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// Wall time for one decision, a fresh instance included if one is needed: 20 ms. Kept to the
+    /// next millisecond tick or the one after.
+    pub deadline: Duration,
+    /// Wall time for `describe` and for `configure`, each: 5 s.
+    pub configure_deadline: Duration,
+    /// Linear memory of one instance: 32 MiB.
+    pub memory_bytes: usize,
+    /// How long an instance lives: warm.
+    pub isolation: Isolation,
+    /// Trunks that the policy may see, `*` for all: all. A manifest that names another is refused;
+    /// one that says `*` gets these.
+    pub trunks: Vec<String>,
+    /// Tables that the policy may read, `*` for all: none. A manifest that names another is
+    /// refused; one that says `*` gets these.
+    pub tables: Vec<String>,
+    /// A generation with more faults than this in one window is quarantined: 20.
+    pub quarantine_faults: u32,
+    /// The window: 10 s.
+    pub quarantine_window: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            deadline: Duration::from_millis(20),
+            configure_deadline: Duration::from_secs(5),
+            memory_bytes: 32 << 20,
+            isolation: Isolation::Warm,
+            trunks: vec!["*".to_owned()],
+            tables: Vec::new(),
+            quarantine_faults: 20,
+            quarantine_window: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! A module that fits the contract: compiled, described, and granted what it asks for. From here on
+//! only its settings can be wrong.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use wasmtime::component::Component;
+
+use crate::access::Access;
+use crate::bindings::{PACKAGE, PolicyPre};
+use crate::engine::Engine;
+use crate::fault::{LoadFault, WorldFault};
+use crate::imports::Guest;
+use crate::instance::Instance;
+use crate::module::componentize;
+use crate::options::Options;
+use crate::world::{Nowhere, World};
+
+/// What a policy says of itself.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Manifest {
+    /// Name.
+    pub name: String,
+    /// Version.
+    pub version: String,
+    /// Headers that it reads; others are not passed to it.
+    pub headers: Vec<String>,
+    /// Trunks that it uses; `*` for all that were granted.
+    pub trunks: Vec<String>,
+    /// Tables that it reads; `*` for all that were granted.
+    pub tables: Vec<String>,
+}
+
+/// A checked module.
+pub(crate) struct Program {
+    pub manifest: Manifest,
+    /// SHA-256 of the bytes as given, hex.
+    pub sha256: String,
+    /// Of the bytes as given.
+    pub size: usize,
+    pub options: Options,
+    pub code: Arc<Code>,
+    access: Arc<Access>,
+}
+
+/// The compiled module. Shared by all that run the same bytes, so that other settings, or going
+/// back to an older module, cost no compilation.
+pub(crate) struct Code {
+    pub imports: Vec<String>,
+    pub exports: Vec<String>,
+    pre: PolicyPre<Guest>,
+}
+
+impl Program {
+    /// Compiles `wasm`, unless that has been done, and checks it. Takes as long as compiling does.
+    pub fn load(engine: &Engine, wasm: &[u8], options: &Options) -> Result<Program, LoadFault> {
+        let sha256 = sha256(wasm);
+        let code = engine.code(&sha256, || Code::compile(engine, wasm))?;
+        let mut program = Program {
+            manifest: Manifest::default(),
+            sha256,
+            size: wasm.len(),
+            options: options.clone(),
+            code,
+            access: Arc::default(),
+        };
+        let nowhere: Arc<dyn World> = Arc::new(Nowhere);
+        let mut instance = program.instance(&nowhere, options.configure_deadline)?;
+        program.manifest = instance.describe().map_err(|fault| LoadFault::Guest {
+            during: "describe",
+            fault,
+        })?;
+        program.access = Arc::new(Access::of(&program.manifest, options)?);
+        Ok(program)
+    }
+
+    /// A new instance with these settings, made within `time`.
+    pub fn configured(
+        &self,
+        settings: &str,
+        world: &Arc<dyn World>,
+        time: Duration,
+    ) -> Result<Instance, LoadFault> {
+        let mut instance = self.instance(world, time)?;
+        instance
+            .configure(settings)
+            .map_err(|fault| LoadFault::Guest {
+                during: "configure",
+                fault,
+            })?
+            .map_err(LoadFault::Configure)?;
+        Ok(instance)
+    }
+
+    fn instance(&self, world: &Arc<dyn World>, time: Duration) -> Result<Instance, LoadFault> {
+        Instance::new(
+            &self.pre,
+            &self.access,
+            self.options.memory_bytes,
+            world,
+            time,
+        )
+    }
+}
+
+impl Code {
+    fn compile(engine: &Engine, wasm: &[u8]) -> Result<Code, LoadFault> {
+        let component = Component::from_binary(engine.wasm(), &componentize(wasm)?)
+            .map_err(|error| LoadFault::Compile(format!("{error:#}")))?;
+        // Else the first instance would pay for it; one that cannot be made is made there again.
+        let _ = component.initialize_copy_on_write_image();
+        let world = component.component_type();
+        let imports = names(world.imports(engine.wasm()));
+        let exports = names(world.exports(engine.wasm()));
+        let pre = fit(engine, &component, &imports, &exports)?;
+        Ok(Code {
+            imports,
+            exports,
+            pre,
+        })
+    }
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} {} ({})",
+            self.manifest.name, self.manifest.version, self.sha256
+        )
+    }
+}
+
+/// Checks a component against the contract: first its names, which can be explained, then its
+/// types.
+fn fit(
+    engine: &Engine,
+    component: &Component,
+    imports: &[String],
+    exports: &[String],
+) -> Result<PolicyPre<Guest>, LoadFault> {
+    let (package, version) = PACKAGE.split_once('@').expect("PACKAGE names a version");
+    let api = format!("{package}/policy-api@{version}");
+    let of_package = |name: &&String| name.starts_with(&format!("{package}/"));
+    // 0.1.1 may add functions to 0.1.0 and stays compatible; 0.2.0 is another contract.
+    let minor = version.rsplit_once('.').map_or(version, |(minor, _)| minor);
+    let is_ours = |name: &&String| name.contains(&format!("@{minor}."));
+
+    let mut faults: Vec<_> = imports
+        .iter()
+        .filter(|name| !of_package(name))
+        .map(|name| WorldFault::ForeignImport(name.clone()))
+        .collect();
+    let other_version = imports.iter().chain(exports).filter(of_package);
+    faults.extend(
+        other_version
+            .filter(|it| !is_ours(it))
+            .map(|it| WorldFault::OtherVersion(it.clone())),
+    );
+    let exports_api = |name: &String| name.starts_with(&format!("{package}/policy-api@"));
+    if !exports.iter().any(exports_api) {
+        faults.push(WorldFault::MissingExport(api));
+    }
+    if !faults.is_empty() {
+        return Err(LoadFault::World(faults));
+    }
+
+    let signature = |error: wasmtime::Error| {
+        LoadFault::World(vec![WorldFault::Signature(format!("{error:#}"))])
+    };
+    let pre = engine
+        .linker()
+        .instantiate_pre(component)
+        .map_err(signature)?;
+    PolicyPre::new(pre).map_err(signature)
+}
+
+fn names<'a, T>(externs: impl Iterator<Item = (&'a str, T)>) -> Vec<String> {
+    externs.map(|(name, _)| name.to_owned()).collect()
+}
+
+/// SHA-256 of `bytes`, hex.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}

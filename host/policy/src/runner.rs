@@ -1,0 +1,142 @@
+//! Asks policies, on one shard's thread.
+//!
+//! A runner owns the warm instances of its shard, so that a decision takes no lock and touches no
+//! other shard's memory. It returns an answer within the generation's deadline, whatever the guest
+//! does.
+
+use std::any::Any;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use intertrunk_proto::ask::{Answer, Pin, PolicyFault, Query, Verdict};
+use intertrunk_sip::Message;
+
+use crate::engine::Engine;
+use crate::generation::Generation;
+use crate::instance::Instance;
+use crate::options::Isolation;
+use crate::slot::Slot;
+use crate::world::World;
+
+/// Warm instances of one shard, over all policies and generations. The one that decided longest ago
+/// makes room.
+const WARM_MAX: usize = 8;
+
+/// Asks policies; one per shard.
+pub struct Runner {
+    engine: Engine,
+    /// The one that decided last is at the end.
+    warm: Vec<Warm>,
+}
+
+/// An instance that decided and may again, as long as its generation is not gone.
+struct Warm {
+    generation: Weak<dyn Any + Send + Sync>,
+    instance: Instance,
+}
+
+impl Runner {
+    /// A runner without instances; it makes them when they are needed.
+    pub fn new(engine: &Engine) -> Runner {
+        engine.add_runner();
+        Runner {
+            engine: engine.clone(),
+            warm: Vec::with_capacity(WARM_MAX),
+        }
+    }
+
+    /// Asks the generation that `pin` holds, else the one that decides the slot's new calls. Fills
+    /// `query.call.headers` from `invite` by its manifest; without an INVITE, leaves those headers
+    /// there that it asks for. All failures, whatever the guest did, are in the answer.
+    pub fn decide(
+        &mut self,
+        slot: &Slot,
+        pin: Option<&Pin>,
+        query: &mut Query,
+        invite: Option<&Message>,
+        world: &Arc<dyn World>,
+    ) -> Answer {
+        let started = Instant::now();
+        self.warm.retain(|warm| warm.generation.strong_count() > 0);
+        let mut because = Vec::new();
+        let (pin, outcome) = match slot.pin(pin) {
+            Ok(pin) => {
+                let outcome = self.ask(&pin, query, invite, world, &mut because);
+                (Some(pin), outcome)
+            }
+            Err(fault) => (None, Err(fault)),
+        };
+        let generation = pin.as_ref().and_then(Generation::of);
+        slot.count(generation, outcome.as_ref().err());
+        if let Err(fault) = &outcome {
+            report(slot, generation, query, fault);
+        }
+        let decision_us = u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX);
+        Answer {
+            outcome,
+            pin,
+            decision_us,
+            because,
+        }
+    }
+
+    fn ask(
+        &mut self,
+        pin: &Pin,
+        query: &mut Query,
+        invite: Option<&Message>,
+        world: &Arc<dyn World>,
+        because: &mut Vec<String>,
+    ) -> Result<Verdict, PolicyFault> {
+        let generation = Generation::of(pin).expect("a slot's pins hold generations");
+        generation.pick_headers(query, invite);
+        let options = generation.options();
+        let mut warm = match self.take(pin) {
+            Some(mut warm) => {
+                warm.instance.arm(options.deadline);
+                warm
+            }
+            None => Warm {
+                instance: generation.instance(world)?,
+                generation: Arc::downgrade(&pin.keep),
+            },
+        };
+        let outcome = warm.instance.decide(query, world);
+        *because = warm.instance.take_because();
+        if outcome.is_ok() && options.isolation == Isolation::Warm {
+            self.keep(warm);
+        }
+        outcome
+    }
+
+    /// The warm instance of a generation.
+    fn take(&mut self, pin: &Pin) -> Option<Warm> {
+        let is_its =
+            |warm: &Warm| std::ptr::addr_eq(warm.generation.as_ptr(), Arc::as_ptr(&pin.keep));
+        let found = self.warm.iter().rposition(is_its)?;
+        Some(self.warm.remove(found))
+    }
+
+    fn keep(&mut self, warm: Warm) {
+        if self.warm.len() == WARM_MAX {
+            self.warm.remove(0);
+        }
+        self.warm.push(warm);
+    }
+}
+
+/// Says why there is no verdict. Only the guest's own faults are news: there are few of them before
+/// it is quarantined.
+fn report(slot: &Slot, generation: Option<&Generation>, query: &Query, fault: &PolicyFault) {
+    let (call, policy) = (query.call.id.as_str(), slot.name());
+    match generation.map(|generation| generation.info().generation) {
+        Some(generation) => tracing::warn!(call, %policy, generation, %fault, "no verdict"),
+        None => tracing::debug!(call, %policy, %fault, "no verdict"),
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.engine.remove_runner();
+    }
+}

@@ -1,0 +1,75 @@
+//! What a policy may ask the host while it decides.
+
+use intertrunk_proto::trunk::{Health, TrunkKind};
+
+/// What the host answers to a policy's questions. Never blocks, never does IO: a deadline cannot
+/// interrupt it.
+pub trait World: Send + Sync + 'static {
+    /// The trunk of this name.
+    fn trunk(&self, name: &str) -> Option<TrunkFacts>;
+    /// All trunks, in the order of the configuration.
+    fn trunks(&self) -> Vec<TrunkFacts>;
+    /// The row of this very key.
+    fn exact(&self, table: &str, key: &str) -> Option<Row>;
+    /// The row of the longest prefix of `key`.
+    fn longest_prefix(&self, table: &str, key: &str) -> Option<Row>;
+    /// The rows of all prefixes of `key`, longest first.
+    fn prefixes(&self, table: &str, key: &str) -> Vec<Row>;
+}
+
+/// The state of one trunk.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrunkFacts {
+    /// As configured.
+    pub name: String,
+    /// What it leads to.
+    pub kind: TrunkKind,
+    /// Network site.
+    pub site: Option<String>,
+    /// Free words for policies.
+    pub tags: Vec<String>,
+    /// Whether it may be used.
+    pub health: Health,
+    /// Calls up, both directions.
+    pub active: u32,
+    /// Most calls up at once.
+    pub limit: Option<u32>,
+    /// Answered calls of a thousand, lately; 1000 before there were any.
+    pub answered_permille: u16,
+    /// Post-dial delay lately, milliseconds.
+    pub pdd_ms: u32,
+}
+
+/// One row of a table.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Row {
+    /// Key.
+    pub key: String,
+    /// The columns after the key.
+    pub columns: Vec<String>,
+}
+
+/// No trunks, no tables: the world of a module that is only looked at.
+pub(crate) struct Nowhere;
+
+impl World for Nowhere {
+    fn trunk(&self, _: &str) -> Option<TrunkFacts> {
+        None
+    }
+
+    fn trunks(&self) -> Vec<TrunkFacts> {
+        Vec::new()
+    }
+
+    fn exact(&self, _: &str, _: &str) -> Option<Row> {
+        None
+    }
+
+    fn longest_prefix(&self, _: &str, _: &str) -> Option<Row> {
+        None
+    }
+
+    fn prefixes(&self, _: &str, _: &str) -> Vec<Row> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,150 @@
+//! Hostile guests: each misdeed has its name, costs one decision, and leaves nothing behind.
+
+use std::time::Duration;
+
+use intertrunk_policy::{Isolation, LoadFault, Options, Runner, Slot};
+use intertrunk_proto::ask::PolicyFault;
+
+use crate::guests::{ENGINE, HOARD, LOOP, RECURSE, TRAP, ask, live, options, tag, trunks, world};
+
+/// The fault of one misdeed. The decision after it, on a fresh instance, must be good.
+fn fault_of(wasm: &[u8], number: &str, options: Options) -> PolicyFault {
+    let slot = live(wasm, "", options);
+    let mut runner = Runner::new(&ENGINE);
+    assert_eq!(trunks(&ask(&mut runner, &slot, None, "sane")), ["gw-a"]);
+    let answer = ask(&mut runner, &slot, None, number);
+    let pin = answer
+        .pin
+        .as_ref()
+        .expect("the record says which generation failed");
+    assert_eq!(
+        Some(pin.generation),
+        slot.live().map(|live| live.info().generation)
+    );
+    assert_eq!(trunks(&ask(&mut runner, &slot, None, "sane")), ["gw-a"]);
+    let fault = answer
+        .outcome
+        .expect_err("a hostile guest gives no verdict");
+    assert_eq!(slot.status().faults, [(fault.kind(), 1)].into());
+    assert_eq!(slot.status().decisions, 3);
+    fault
+}
+
+#[test]
+fn a_loop_is_a_timeout() {
+    let options = Options {
+        deadline: Duration::from_millis(100),
+        ..options()
+    };
+    assert_eq!(fault_of(&LOOP, "100", options), PolicyFault::Timeout);
+}
+
+#[test]
+fn a_panic_is_a_trap_with_its_message() {
+    let PolicyFault::Trap(message) = fault_of(&TRAP, "100", options()) else {
+        panic!("not a trap")
+    };
+    assert!(message.contains("no idea where 100 is"), "{message}");
+    assert!(message.starts_with("panicked at "), "{message}");
+}
+
+#[test]
+fn a_hoard_is_refused_memory() {
+    assert_eq!(fault_of(&HOARD, "100", options()), PolicyFault::Memory);
+}
+
+#[test]
+fn endless_recursion_runs_out_of_stack() {
+    assert_eq!(fault_of(&RECURSE, "100", options()), PolicyFault::Stack);
+}
+
+#[test]
+fn a_verdict_of_megabytes_is_not_copied() {
+    let PolicyFault::Trap(message) = fault_of(&HOARD, "boast", options()) else {
+        panic!("not a trap")
+    };
+    assert!(message.contains("too much data"), "{message}");
+}
+
+#[test]
+fn a_loop_in_configure_is_refused_at_staging() {
+    let options = Options {
+        configure_deadline: Duration::from_millis(50),
+        ..options()
+    };
+    let slot = Slot::new(&ENGINE, "main", options);
+    let fault = slot.stage(&LOOP, "loop", &world(), &[]).unwrap_err();
+    let timeout = LoadFault::Guest {
+        during: "configure",
+        fault: PolicyFault::Timeout,
+    };
+    assert_eq!(fault.to_string(), timeout.to_string());
+    assert!(slot.live().is_none());
+}
+
+#[test]
+fn a_guest_larger_than_its_limit_does_not_start() {
+    let slot = Slot::new(
+        &ENGINE,
+        "main",
+        Options {
+            memory_bytes: 64 << 10,
+            ..options()
+        },
+    );
+    let fault = slot
+        .stage(&TRAP, "", &world(), &[])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        fault.starts_with("failed in start: asked for more memory"),
+        "{fault}"
+    );
+    assert!(fault.contains("raise `memory`"), "{fault}");
+}
+
+#[test]
+fn a_warm_instance_decides_call_after_call_until_it_faults() {
+    let slot = live(&TRAP, "", options());
+    let mut runner = Runner::new(&ENGINE);
+    assert_eq!(tag(&ask(&mut runner, &slot, None, "sane"), "asked"), "1");
+    assert_eq!(tag(&ask(&mut runner, &slot, None, "sane"), "asked"), "2");
+    assert!(ask(&mut runner, &slot, None, "100").outcome.is_err());
+    assert_eq!(tag(&ask(&mut runner, &slot, None, "sane"), "asked"), "1");
+}
+
+#[test]
+fn an_isolated_call_has_an_instance_of_its_own() {
+    let slot = live(
+        &TRAP,
+        "",
+        Options {
+            isolation: Isolation::Call,
+            ..options()
+        },
+    );
+    let mut runner = Runner::new(&ENGINE);
+    for _ in 0..4 {
+        assert_eq!(tag(&ask(&mut runner, &slot, None, "sane"), "asked"), "1");
+    }
+}
+
+#[test]
+fn more_generations_than_a_runner_keeps_warm_still_decide() {
+    let slots: Vec<_> = (0..12).map(|_| live(&TRAP, "", options())).collect();
+    let mut runner = Runner::new(&ENGINE);
+    for _ in 0..2 {
+        for slot in &slots {
+            assert_eq!(trunks(&ask(&mut runner, slot, None, "sane")), ["gw-a"]);
+        }
+    }
+    // The last eight of the first round were kept, but each was pushed out before its second turn.
+    assert_eq!(
+        tag(&ask(&mut runner, &slots[11], None, "sane"), "asked"),
+        "2"
+    );
+    assert_eq!(
+        tag(&ask(&mut runner, &slots[0], None, "sane"), "asked"),
+        "1"
+    );
+}

@@ -1,0 +1,10 @@
+//! Real guests in the real engine: built from `policies/`, loaded, asked, swapped, and misbehaving.
+
+#![allow(clippy::unwrap_used)]
+
+mod bounds;
+mod decide;
+mod guests;
+mod load;
+mod quarantine;
+mod swap;

@@ -1,0 +1,283 @@
+//! Every question and order of an operator, and its answer.
+//!
+//! A command runs to its end on the thread that calls [`Command::run`]; staging a policy takes as
+//! long as compiling it. Whatever carries commands (HTTP today) only translates.
+
+use std::fmt::Write;
+
+use intertrunk_proto::CallId;
+use intertrunk_proto::trunk::Health;
+use serde::Serialize;
+
+use super::view::{
+    CallLine, EndedCall, ListenerView, LiveCall, PolicyView, StatusView, Time, TrunkView, Why,
+};
+use crate::node::{ChangeFault, Node, Unresponsive};
+use crate::observe::metrics;
+
+/// What an operator wants.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// Does every shard turn?
+    Health,
+    /// Will a new call be taken?
+    Ready,
+    /// Counters and gauges for Prometheus.
+    Metrics,
+    /// The node as a whole.
+    Status,
+    /// All trunks.
+    Trunks,
+    /// Let this trunk take new calls, or not. Calls that are up go on.
+    Trunk(String, Health),
+    /// All calls that are up.
+    Calls,
+    /// One call, up or ended lately.
+    Call(CallId),
+    /// Why it went where it went.
+    Why(CallId),
+    /// End it.
+    EndCall(CallId),
+    /// All policies and their generations.
+    Policies,
+    /// Compile and check this module for this policy.
+    Stage(String, Vec<u8>),
+    /// Put its staged generation live.
+    Promote(String),
+    /// Put the generation before back.
+    Rollback(String),
+    /// Read the configuration again.
+    Reload,
+    /// Refuse new calls.
+    Drain,
+    /// Take new calls again.
+    Resume,
+}
+
+/// A good answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reply {
+    /// JSON.
+    Json(Vec<u8>),
+    /// Plain text.
+    Text(String),
+}
+
+/// A command that was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// No such call.
+    #[error("there is no call {0}; it is not up, and not among those that ended lately")]
+    UnknownCall(CallId),
+    /// No such trunk.
+    #[error("there is no trunk `{0}`")]
+    UnknownTrunk(String),
+    /// New calls are refused.
+    #[error("draining")]
+    Draining,
+    /// A policy without a live generation.
+    #[error("policy `{0}` has no live generation")]
+    NotReady(String),
+    /// A change that was not made.
+    #[error(transparent)]
+    Change(#[from] ChangeFault),
+    /// A shard.
+    #[error(transparent)]
+    Unresponsive(#[from] Unresponsive),
+}
+
+impl Command {
+    /// Carries it out.
+    pub fn run(self, node: &Node) -> Result<Reply, Refusal> {
+        match self {
+            Command::Health => node
+                .pulse()
+                .map(|_| Reply::Text("ok\n".to_owned()))
+                .map_err(Into::into),
+            Command::Ready => ready(node),
+            Command::Metrics => metrics(node),
+            Command::Status => status(node),
+            Command::Trunks => Ok(trunks(node)),
+            Command::Trunk(name, health) => trunk(node, &name, health),
+            Command::Calls => calls(node),
+            Command::Call(call) => one_call(node, call),
+            Command::Why(call) => why(node, call),
+            Command::EndCall(call) => end_call(node, call),
+            Command::Policies => Ok(policies(node)),
+            Command::Stage(policy, wasm) => Ok(json(&node.stage(&policy, &wasm)?)),
+            Command::Promote(policy) => Ok(json(&node.promote(&policy)?)),
+            Command::Rollback(policy) => Ok(json(&node.rollback(&policy)?)),
+            Command::Reload => Ok(json(&node.reload()?)),
+            Command::Drain => {
+                node.drain()?;
+                tracing::info!("draining: new calls are refused");
+                Ok(json(&State { state: state(node) }))
+            }
+            Command::Resume => {
+                node.resume()?;
+                tracing::info!("resumed: new calls are taken");
+                Ok(json(&State { state: state(node) }))
+            }
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct State {
+    state: &'static str,
+}
+
+fn state(node: &Node) -> &'static str {
+    if node.is_draining() {
+        "draining"
+    } else {
+        "running"
+    }
+}
+
+fn json(value: &impl Serialize) -> Reply {
+    Reply::Json(serde_json::to_vec(value).expect("views have string keys and no failing parts"))
+}
+
+fn ready(node: &Node) -> Result<Reply, Refusal> {
+    if node.is_draining() {
+        return Err(Refusal::Draining);
+    }
+    match node.slots().iter().find(|slot| slot.live().is_none()) {
+        Some(slot) => Err(Refusal::NotReady(slot.name().to_string())),
+        None => Ok(Reply::Text("ready\n".to_owned())),
+    }
+}
+
+fn status(node: &Node) -> Result<Reply, Refusal> {
+    let calendar = node.clock().calendar();
+    let addresses = node.addresses().into_iter();
+    Ok(json(&StatusView {
+        node: &node.running().snapshot.node,
+        version: env!("CARGO_PKG_VERSION"),
+        state: state(node),
+        started_at: Time::of(intertrunk_proto::Instant::default(), &calendar),
+        uptime_s: calendar.uptime().as_secs(),
+        shards: node.shards(),
+        calls: node.pulse()?.iter().map(|pulse| pulse.calls).sum(),
+        listeners: addresses
+            .map(|(n, address)| ListenerView {
+                name: n.to_string(),
+                address,
+            })
+            .collect(),
+        policies: node
+            .slots()
+            .iter()
+            .map(|slot| PolicyView::new(slot))
+            .collect(),
+        counters: metrics::totals(node.counters()).into_iter().collect(),
+    }))
+}
+
+fn trunks(node: &Node) -> Reply {
+    let snapshot = &node.running().snapshot;
+    let trunks: Vec<_> = snapshot
+        .trunks
+        .iter()
+        .map(|t| TrunkView::new(t, snapshot))
+        .collect();
+    json(&trunks)
+}
+
+fn trunk(node: &Node, name: &str, health: Health) -> Result<Reply, Refusal> {
+    let snapshot = &node.running().snapshot;
+    let trunk = snapshot.trunk_named(name);
+    let trunk = trunk.ok_or_else(|| Refusal::UnknownTrunk(name.to_owned()))?;
+    trunk.state.set_health(health);
+    tracing::info!(trunk = name, ?health, "trunk switched by an operator");
+    Ok(json(&TrunkView::new(trunk, snapshot)))
+}
+
+fn calls(node: &Node) -> Result<Reply, Refusal> {
+    let (calls, calendar) = (node.calls()?, node.clock().calendar());
+    let lines: Vec<_> = calls
+        .iter()
+        .map(|call| CallLine::new(call, &calendar))
+        .collect();
+    Ok(json(&lines))
+}
+
+fn one_call(node: &Node, call: CallId) -> Result<Reply, Refusal> {
+    let calendar = node.clock().calendar();
+    if let Some(live) = node.call(call)? {
+        return Ok(json(&LiveCall::new(&live, &calendar)));
+    }
+    let record = node.recent(call).ok_or(Refusal::UnknownCall(call))?;
+    Ok(json(&EndedCall::new(&record, &calendar)))
+}
+
+fn why(node: &Node, call: CallId) -> Result<Reply, Refusal> {
+    let calendar = node.clock().calendar();
+    if let Some(live) = node.call(call)? {
+        return Ok(json(&Why::live(&live, &calendar)));
+    }
+    let record = node.recent(call).ok_or(Refusal::UnknownCall(call))?;
+    Ok(json(&Why::ended(&record, &calendar)))
+}
+
+fn end_call(node: &Node, call: CallId) -> Result<Reply, Refusal> {
+    let live = node.call(call)?.ok_or(Refusal::UnknownCall(call))?;
+    node.end_call(call)?;
+    tracing::info!(%call, "call ended by an operator");
+    Ok(json(&CallLine::new(&live, &node.clock().calendar())))
+}
+
+fn policies(node: &Node) -> Reply {
+    let slots: Vec<_> = node.slots().iter().map(|slot| slot.status()).collect();
+    json(&slots)
+}
+
+fn metrics(node: &Node) -> Result<Reply, Refusal> {
+    let mut text = metrics::exposition(node.counters());
+    let calls = node.pulse()?.iter().map(|pulse| pulse.calls as u64).sum();
+    metrics::head(&mut text, "intertrunk_calls", "gauge", "Calls that are up.");
+    metrics::sample(&mut text, "intertrunk_calls", "", calls);
+
+    metrics::head(
+        &mut text,
+        "intertrunk_trunk_calls",
+        "gauge",
+        "Places taken on each trunk.",
+    );
+    for trunk in &node.running().snapshot.trunks {
+        let (calls_in, calls_out) = (trunk.state.incoming(), trunk.state.outgoing());
+        for (direction, calls) in [("in", calls_in), ("out", calls_out)] {
+            let labels = format!(
+                "trunk=\"{}\",direction=\"{direction}\"",
+                escaped(&trunk.name)
+            );
+            metrics::sample(&mut text, "intertrunk_trunk_calls", &labels, calls.into());
+        }
+    }
+    metrics::head(
+        &mut text,
+        "intertrunk_policy_generation",
+        "gauge",
+        "The live generation.",
+    );
+    for slot in node.slots() {
+        let labels = format!("policy=\"{}\"", escaped(slot.name()));
+        let live = slot.live().map_or(0, |live| live.info().generation);
+        metrics::sample(&mut text, "intertrunk_policy_generation", &labels, live);
+    }
+    Ok(Reply::Text(text))
+}
+
+/// As Prometheus wants label values.
+fn escaped(label: &str) -> String {
+    let mut out = String::with_capacity(label.len());
+    for c in label.chars() {
+        let _ = match c {
+            '\\' | '"' => write!(out, "\\{c}"),
+            '\n' => write!(out, "\\n"),
+            c => write!(out, "{c}"),
+        };
+    }
+    out
+}

@@ -1,0 +1,252 @@
+//! Commands by HTTP. Translates paths to commands and answers to JSON; decides who may in.
+//!
+//! With a token, each request must carry it. Without one, only requests to an address literal or
+//! `localhost` are taken: a web page in an operator's browser can send requests to this machine,
+//! but it cannot hide the name that it sent them to, nor where it came from.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use intertrunk_proto::CallId;
+use intertrunk_proto::trunk::Health;
+use serde_json::json;
+
+use super::command::{Command, Refusal, Reply};
+use crate::node::{ChangeFault, Node};
+
+/// The largest module that can be staged.
+const MODULE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// All endpoints for `node`. Requests must carry `token` if there is one.
+pub fn router(node: Arc<Node>, token: Option<String>) -> Router {
+    Router::new()
+        .route("/healthz", get(plain(Command::Health)))
+        .route("/readyz", get(plain(Command::Ready)))
+        .route("/metrics", get(plain(Command::Metrics)))
+        .route("/v1/status", get(plain(Command::Status)))
+        .route("/v1/trunks", get(plain(Command::Trunks)))
+        .route(
+            "/v1/trunks/{name}/enable",
+            post(named(|name| Command::Trunk(name, Health::Up))),
+        )
+        .route(
+            "/v1/trunks/{name}/disable",
+            post(named(|n| Command::Trunk(n, Health::Disabled))),
+        )
+        .route(
+            "/v1/trunks/{name}/drain",
+            post(named(|n| Command::Trunk(n, Health::Disabled))),
+        )
+        .route("/v1/calls", get(plain(Command::Calls)))
+        .route(
+            "/v1/calls/{id}",
+            get(of_call(Command::Call)).merge(delete(of_call(Command::EndCall))),
+        )
+        .route("/v1/calls/{id}/why", get(of_call(Command::Why)))
+        .route("/v1/policies", get(plain(Command::Policies)))
+        .route("/v1/policies/{name}/stage", post(stage))
+        .route("/v1/policies/{name}/promote", post(named(Command::Promote)))
+        .route(
+            "/v1/policies/{name}/rollback",
+            post(named(Command::Rollback)),
+        )
+        .route("/v1/reload", post(plain(Command::Reload)))
+        .route("/v1/drain", post(plain(Command::Drain)))
+        .route("/v1/resume", post(plain(Command::Resume)))
+        .fallback(|| async { error(StatusCode::NOT_FOUND, "there is no such endpoint") })
+        .layer(DefaultBodyLimit::max(MODULE_BYTES_MAX))
+        .layer(from_fn_with_state(token.map(Arc::from), let_in))
+        .with_state(node)
+}
+
+type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+fn plain(command: Command) -> impl Fn(State<Arc<Node>>) -> Answering + Clone + Send + Sync {
+    move |State(node)| Box::pin(answer(node, command.clone()))
+}
+
+fn named<C>(
+    command: C,
+) -> impl Fn(State<Arc<Node>>, Path<String>) -> Answering + Clone + Send + Sync
+where
+    C: Fn(String) -> Command + Clone + Send + Sync,
+{
+    move |State(node), Path(name)| Box::pin(answer(node, command(name)))
+}
+
+fn of_call<C>(
+    command: C,
+) -> impl Fn(State<Arc<Node>>, Path<String>) -> Answering + Clone + Send + Sync
+where
+    C: Fn(CallId) -> Command + Clone + Send + Sync,
+{
+    move |State(node), Path(id)| match id.parse() {
+        Ok(call) => Box::pin(answer(node, command(call))),
+        Err(_) => Box::pin(async {
+            error(
+                StatusCode::BAD_REQUEST,
+                "a call id is 16 hexadecimal digits",
+            )
+        }),
+    }
+}
+
+async fn stage(State(node): State<Arc<Node>>, Path(policy): Path<String>, wasm: Bytes) -> Response {
+    answer(node, Command::Stage(policy, wasm.into())).await
+}
+
+async fn answer(node: Arc<Node>, command: Command) -> Response {
+    // Off this thread: a command may wait for shards, or compile.
+    let done = tokio::task::spawn_blocking(move || command.run(&node)).await;
+    match done {
+        Ok(Ok(Reply::Json(body))) => {
+            ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+        }
+        Ok(Ok(Reply::Text(text))) => text.into_response(),
+        Ok(Err(refusal)) => refused(&refusal),
+        Err(_) => error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "a bug: the command panicked",
+        ),
+    }
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    let status = match refusal {
+        Refusal::UnknownCall(_) | Refusal::UnknownTrunk(_) => StatusCode::NOT_FOUND,
+        Refusal::Draining | Refusal::NotReady(_) | Refusal::Unresponsive(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        Refusal::Change(change) => match change {
+            ChangeFault::UnknownPolicy(_) => StatusCode::NOT_FOUND,
+            ChangeFault::Load { .. } | ChangeFault::Config(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            ChangeFault::Slot { .. } | ChangeFault::Listener(_) => StatusCode::CONFLICT,
+            ChangeFault::Unresponsive(_) => StatusCode::SERVICE_UNAVAILABLE,
+        },
+    };
+    error(status, &refusal.to_string())
+}
+
+/// `error` is for people; `faults` is the same, one a line, for programs that show a list.
+fn error(status: StatusCode, message: &str) -> Response {
+    let faults: Vec<&str> = message.lines().collect();
+    let body = json!({ "error": message, "faults": faults }).to_string();
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+async fn let_in(State(token): State<Option<Arc<str>>>, request: Request, next: Next) -> Response {
+    let allowed = match &token {
+        Some(token) => carries(request.headers(), token),
+        None => is_local(request.headers()),
+    };
+    match (allowed, token) {
+        (true, _) => next.run(request).await,
+        (false, Some(_)) => error(
+            StatusCode::UNAUTHORIZED,
+            "this needs `Authorization: Bearer` with the admin token",
+        ),
+        (false, None) => error(
+            StatusCode::FORBIDDEN,
+            "without `admin.token_file`, use an address or `localhost` in the URL, and no web page",
+        ),
+    }
+}
+
+fn carries(headers: &HeaderMap, token: &str) -> bool {
+    let given = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|v| v.as_bytes().strip_prefix(b"Bearer "));
+    // In time that depends on lengths only.
+    given.is_some_and(|given| {
+        let differing = given
+            .iter()
+            .zip(token.as_bytes())
+            .fold(0, |all, (a, b)| all | (a ^ b));
+        given.len() == token.len() && differing == 0
+    })
+}
+
+fn is_local(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let Some(host) = text(header::HOST) else {
+        return false;
+    };
+    let same_origin = text(header::ORIGIN).is_none_or(|origin| {
+        origin
+            .strip_prefix("http://")
+            .is_some_and(|from| from == host)
+    });
+    same_origin && is_literal(host)
+}
+
+/// Whether `host`, with or without a port, is an address or `localhost`.
+fn is_literal(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn headers(pairs: &[(header::HeaderName, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(n, v)| (n.clone(), HeaderValue::from_static(v)))
+            .collect()
+    }
+
+    #[test]
+    fn only_the_whole_token_opens() {
+        let carries = |v| carries(&headers(&[(header::AUTHORIZATION, v)]), "secret");
+        assert!(carries("Bearer secret"));
+        for wrong in [
+            "Bearer secre",
+            "Bearer secrets",
+            "Bearer ",
+            "secret",
+            "Basic secret",
+        ] {
+            assert!(!carries(wrong), "{wrong}");
+        }
+        assert!(!super::carries(&HeaderMap::new(), "secret"));
+    }
+
+    #[test]
+    fn a_web_page_does_not_get_in() {
+        let host = |host| headers(&[(header::HOST, host)]);
+        for good in [
+            "127.0.0.1:8060",
+            "localhost",
+            "LOCALHOST:1",
+            "[::1]:8060",
+            "[::1]",
+        ] {
+            assert!(is_local(&host(good)), "{good}");
+        }
+        assert!(
+            !is_local(&host("evil.example:8060")),
+            "a name that was rebound to us"
+        );
+        let from = |origin| headers(&[(header::HOST, "127.0.0.1:8060"), (header::ORIGIN, origin)]);
+        assert!(is_local(&from("http://127.0.0.1:8060")));
+        assert!(!is_local(&from("https://evil.example")));
+        assert!(!is_local(&from("null")));
+    }
+}

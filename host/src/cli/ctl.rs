@@ -1,0 +1,238 @@
+//! `intertrunk ctl …`: the admin API as a command.
+//!
+//! Holds no knowledge of its own about calls or trunks: it sends one request and prints what came,
+//! as a table for people, untouched with `--json`.
+
+mod print;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::{exit, say, say_json};
+use print::{Column, to_text};
+
+pub const EXAMPLES: &str = "\
+Examples:
+  intertrunk ctl status
+  intertrunk ctl calls --json
+  intertrunk ctl why 00000000deadbeef              why did this call go there?
+  intertrunk ctl policy stage new.wasm && intertrunk ctl policy promote main
+  intertrunk ctl --url http://10.0.0.5:8060 --token-file token drain
+
+Exit codes: 0 done, 1 the service said no, 2 the service was not reached.";
+
+#[derive(Args)]
+pub struct CtlArgs {
+    /// Where the admin API listens
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "INTERTRUNK_URL",
+        default_value = "http://127.0.0.1:8060"
+    )]
+    url: String,
+    /// File with the bearer token, if the service wants one
+    #[arg(long, value_name = "FILE", env = "INTERTRUNK_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// Print what came for programs
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: CtlCommand,
+}
+
+#[derive(Subcommand)]
+enum CtlCommand {
+    /// State of the node
+    Status,
+    /// All trunks and what is up on them
+    Trunks,
+    /// Calls that are up
+    Calls,
+    /// One call with its ladder and its decision
+    Call {
+        /// The call's id, as in logs and records
+        id: String,
+    },
+    /// Why a call went where it went
+    Why {
+        /// The call's id, as in logs and records
+        id: String,
+    },
+    /// Life of a policy's generations
+    #[command(subcommand)]
+    Policy(GenerationCommand),
+    /// Finish the calls that are up, refuse new ones
+    Drain,
+    /// Take new calls again
+    Resume,
+    /// Read the configuration again, all or nothing
+    Reload,
+}
+
+#[derive(Subcommand)]
+enum GenerationCommand {
+    /// All policies with their generations
+    List,
+    /// Load a module beside the live one, and run its cases
+    Stage {
+        /// Component, or core module with its component type inside
+        wasm: PathBuf,
+        /// Policy to stage it for; the only one unless given
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Make the staged generation live
+    Promote {
+        /// Name of the policy
+        name: String,
+    },
+    /// Make the generation before the live one live again
+    Rollback {
+        /// Name of the policy
+        name: String,
+    },
+}
+
+pub fn run(args: &CtlArgs) -> anyhow::Result<ExitCode> {
+    let client = Client::new(args)?;
+    let (reply, columns) = match &args.command {
+        CtlCommand::Status => (client.get("/v1/status")?, NO_TABLE),
+        CtlCommand::Trunks => (client.get("/v1/trunks")?, print::TRUNKS),
+        CtlCommand::Calls => (client.get("/v1/calls")?, print::CALLS),
+        CtlCommand::Call { id } => (client.get(&format!("/v1/calls/{}", part(id)?))?, NO_TABLE),
+        CtlCommand::Why { id } => (
+            client.get(&format!("/v1/calls/{}/why", part(id)?))?,
+            NO_TABLE,
+        ),
+        CtlCommand::Drain => (client.post("/v1/drain", &[])?, NO_TABLE),
+        CtlCommand::Resume => (client.post("/v1/resume", &[])?, NO_TABLE),
+        CtlCommand::Reload => (client.post("/v1/reload", &[])?, NO_TABLE),
+        CtlCommand::Policy(command) => client.policy(command)?,
+    };
+    if args.json {
+        say_json(&reply.body);
+    } else {
+        say(&to_text(&reply.body, columns));
+    }
+    Ok(exit(reply.good))
+}
+
+const NO_TABLE: &[Column] = &[];
+
+/// What the service answered.
+struct Reply {
+    good: bool,
+    body: Value,
+}
+
+struct Client {
+    agent: ureq::Agent,
+    url: String,
+    token: Option<String>,
+}
+
+impl Client {
+    fn new(args: &CtlArgs) -> anyhow::Result<Client> {
+        let token = args.token_file.as_ref().map(|path| {
+            let text = std::fs::read_to_string(path);
+            text.with_context(|| format!("{} cannot be read", path.display()))
+        });
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            // Staging compiles a module and runs its cases before it answers.
+            .timeout_global(Some(Duration::from_secs(60)))
+            .build();
+        Ok(Client {
+            agent: config.into(),
+            url: args.url.trim_end_matches('/').to_owned(),
+            token: token
+                .transpose()?
+                .map(|text| format!("Bearer {}", text.trim())),
+        })
+    }
+
+    fn policy(&self, command: &GenerationCommand) -> anyhow::Result<(Reply, &'static [Column])> {
+        let path = |name: &str, verb: &str| Ok(format!("/v1/policies/{}/{verb}", part(name)?));
+        let reply = match command {
+            GenerationCommand::List => {
+                return Ok((self.get("/v1/policies")?, print::POLICIES));
+            }
+            GenerationCommand::Stage { wasm, name } => {
+                let module = std::fs::read(wasm)
+                    .with_context(|| format!("{} cannot be read", wasm.display()))?;
+                let name = match name {
+                    Some(name) => name.clone(),
+                    None => self.only_policy()?,
+                };
+                let path: anyhow::Result<String> = path(&name, "stage");
+                self.post(&path?, &module)?
+            }
+            GenerationCommand::Promote { name } => self.post(&path(name, "promote")?, &[])?,
+            GenerationCommand::Rollback { name } => self.post(&path(name, "rollback")?, &[])?,
+        };
+        Ok((reply, NO_TABLE))
+    }
+
+    fn only_policy(&self) -> anyhow::Result<String> {
+        let reply = self.get("/v1/policies")?;
+        let rows = print::rows(&reply.body);
+        match rows.as_slice() {
+            [only] => Ok(only["name"]
+                .as_str()
+                .context("the policy has no name")?
+                .to_owned()),
+            rows => bail!("there are {} policies; say which with --name", rows.len()),
+        }
+    }
+
+    fn get(&self, path: &str) -> anyhow::Result<Reply> {
+        let mut request = self.agent.get(format!("{}{path}", self.url));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", token);
+        }
+        self.reply(request.call())
+    }
+
+    fn post(&self, path: &str, body: &[u8]) -> anyhow::Result<Reply> {
+        let mut request = self.agent.post(format!("{}{path}", self.url));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", token);
+        }
+        self.reply(request.content_type("application/wasm").send(body))
+    }
+
+    fn reply(
+        &self,
+        response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> anyhow::Result<Reply> {
+        let unreached = || {
+            format!(
+                "no answer from {}; is `intertrunk run` up, with [admin] configured?",
+                self.url
+            )
+        };
+        let mut response = response.with_context(unreached)?;
+        let good = response.status().is_success();
+        let text = response
+            .body_mut()
+            .read_to_string()
+            .with_context(unreached)?;
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Ok(Reply { good, body })
+    }
+}
+
+/// A piece of a path, which ids and names of policies fit into as they are.
+fn part(text: &str) -> anyhow::Result<&str> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if text.is_empty() || !text.chars().all(legal) {
+        bail!("\"{text}\" is no id and no name");
+    }
+    Ok(text)
+}

@@ -1,0 +1,140 @@
+//! `intertrunk policy …`: the workshop of a policy's author.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Subcommand, ValueEnum};
+use intertrunk_policy::{Engine, build, cases, module};
+
+use super::{exit, say, say_json, scaffold};
+
+#[derive(Subcommand)]
+pub enum PolicyCommand {
+    /// Make a policy project that builds, with a case file
+    #[command(after_help = "Examples:\n  intertrunk policy new my-policy\n  \
+        intertrunk policy new my-policy --sdk ../intertrunk/guest-sdk")]
+    New {
+        /// Folder to make; its name is the policy's
+        dir: PathBuf,
+        /// Language to write the policy in
+        #[arg(long, value_enum, default_value_t = Language::Rust)]
+        lang: Language,
+        /// Use the SDK in this folder instead of the released one
+        #[arg(long, value_name = "PATH")]
+        sdk: Option<PathBuf>,
+    },
+    /// Build a policy project into one .wasm component; needs nothing but cargo
+    #[command(after_help = "Example:\n  intertrunk policy build my-policy -o my-policy.wasm")]
+    Build {
+        /// Folder of the project
+        dir: PathBuf,
+        /// Where to write the component
+        #[arg(short, long, value_name = "OUT.WASM")]
+        out: Option<PathBuf>,
+    },
+    /// Show what a module is, what it wants and what it may
+    #[command(after_help = "Example:\n  intertrunk policy inspect my-policy.wasm --json")]
+    Inspect {
+        /// Component, or core module with its component type inside
+        wasm: PathBuf,
+        /// Print the result for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run stored cases in the production engine
+    #[command(
+        after_help = "Example:\n  intertrunk policy test my-policy.wasm --cases my-policy/cases\n\n\
+        Exit codes: 0 all passed, 1 a case differs, 2 the module or a file is unusable."
+    )]
+    Test {
+        /// Component, or core module with its component type inside
+        wasm: PathBuf,
+        /// Case file, or folder of case files
+        #[arg(long, value_name = "DIR")]
+        cases: PathBuf,
+        /// Configuration of the policy, in place of the one that the case files name
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Print the result for programs
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(ValueEnum, Clone, Copy)]
+pub enum Language {
+    /// Rust, with the crate intertrunk-sdk.
+    Rust,
+}
+
+pub fn run(command: PolicyCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        PolicyCommand::New {
+            dir,
+            lang: Language::Rust,
+            sdk,
+        } => new(&dir, sdk.as_deref()),
+        PolicyCommand::Build { dir, out } => {
+            let built = build::build(&dir, out.as_deref())?;
+            say(&format!("{}\n{}\n", built.path.display(), built.sha256));
+            Ok(ExitCode::SUCCESS)
+        }
+        PolicyCommand::Inspect { wasm, json } => {
+            let inspection = module::inspect(&Engine::new()?, &read(&wasm)?)?;
+            if json {
+                say_json(&inspection);
+            } else {
+                say(&format!("{inspection}\n"));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        PolicyCommand::Test {
+            wasm,
+            cases,
+            config,
+            json,
+        } => test(&wasm, &cases, config.as_deref(), json),
+    }
+}
+
+fn new(dir: &Path, sdk: Option<&Path>) -> anyhow::Result<ExitCode> {
+    scaffold::write(dir, sdk)?;
+    let dir = dir.display();
+    say(&format!(
+        "{dir} is ready. Next:\n  \
+         cargo test --manifest-path {dir}/Cargo.toml\n  \
+         intertrunk policy build {dir} -o {dir}/policy.wasm\n  \
+         intertrunk policy test {dir}/policy.wasm --cases {dir}/cases\n"
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn test(wasm: &Path, cases: &Path, config: Option<&Path>, json: bool) -> anyhow::Result<ExitCode> {
+    let bytes = read(wasm)?;
+    let mut suites = intertrunk_cases::load(cases)?;
+    if let Some(path) = config {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("{} cannot be read", path.display()))?;
+        for suite in &mut suites {
+            suite.config = Some(text.clone());
+        }
+    }
+    let reports = cases::run(&Engine::new()?, &bytes, "", &suites)
+        .with_context(|| format!("{} cannot be tested", wasm.display()))?;
+    let differing = reports.iter().filter(|report| !report.passed()).count();
+    if json {
+        say_json(&reports);
+    } else {
+        let lines: String = reports.iter().map(|report| format!("{report}\n")).collect();
+        say(&format!(
+            "{lines}{} passed, {differing} differ\n",
+            reports.len() - differing
+        ));
+    }
+    Ok(exit(differing == 0))
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
+}

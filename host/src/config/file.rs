@@ -1,0 +1,331 @@
+//! The shape of the file: which keys there are, of which type, within which bounds.
+//!
+//! Says nothing about whether names lead anywhere: that is `build`. A value that is absent here was
+//! left out or was wrong; in the second case it has been reported.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use intertrunk_policy::Isolation;
+use intertrunk_proto::trunk::{Balance, IdentityRules, SourceMatch, TrunkKind};
+
+use super::read::{At, Place, Section, Source};
+use super::value::{self, PeerUri};
+
+/// The whole file.
+pub struct File {
+    pub node: Option<String>,
+    pub shards: Option<u16>,
+    pub listens: Vec<ListenEntry>,
+    pub trunks: Vec<TrunkEntry>,
+    pub policies: Vec<PolicyEntry>,
+    pub tables: Vec<TableEntry>,
+    pub admin: Option<AdminEntry>,
+    pub cdr_dir: Option<String>,
+}
+
+/// `[[listen]]`
+pub struct ListenEntry {
+    pub name: Option<At<String>>,
+    pub address: Option<At<SocketAddr>>,
+    pub advertise: Option<At<String>>,
+    pub place: Place,
+}
+
+/// `[[trunk]]`
+pub struct TrunkEntry {
+    pub place: Place,
+    pub name: Option<At<String>>,
+    pub kind: TrunkKind,
+    pub site: Option<String>,
+    pub tags: Vec<String>,
+    pub listen: Option<At<String>>,
+    pub peers: Vec<At<PeerUri>>,
+    pub sources: Option<Vec<At<SourceMatch>>>,
+    pub policy: Option<At<String>>,
+    pub calls_max: Option<u32>,
+    pub calls_in_max: Option<u32>,
+    pub calls_out_max: Option<u32>,
+    pub balance: Balance,
+    pub no_progress: Duration,
+    pub failover_codes: Vec<u16>,
+    pub identity: IdentityRules,
+    pub pstn_to: Vec<At<String>>,
+}
+
+/// `[policy.name]`
+pub struct PolicyEntry {
+    pub name: At<String>,
+    pub module: Option<At<String>>,
+    pub config: Option<At<String>>,
+    pub cases: Option<At<String>>,
+    pub deadline: Option<Duration>,
+    pub memory: Option<usize>,
+    pub isolation: Isolation,
+    pub fallback: At<FallbackEntry>,
+    pub tables: Vec<At<String>>,
+    pub trunks: Option<Vec<At<String>>>,
+}
+
+/// `fallback = { … }`
+pub enum FallbackEntry {
+    Reject(u16),
+    Route(Vec<At<String>>),
+    Policy(At<String>),
+}
+
+/// `[table.name]`
+pub struct TableEntry {
+    pub name: At<String>,
+    pub source: Option<At<String>>,
+    pub key: Option<At<String>>,
+    pub by_prefix: bool,
+}
+
+/// `[admin]`
+pub struct AdminEntry {
+    pub listen: Option<At<SocketAddr>>,
+    pub token_file: Option<At<String>>,
+}
+
+const CALLS: std::ops::RangeInclusive<i64> = 0..=u32::MAX as i64;
+const FINAL_CODES: std::ops::RangeInclusive<i64> = 400..=699;
+
+/// Reads the file; `None` if it is not TOML.
+pub fn read(source: &Source<'_>) -> Option<File> {
+    let document = source.document()?;
+    let root = Section::root(source, &document);
+    let node = root.section("node");
+    let file = File {
+        node: node
+            .as_ref()
+            .and_then(|n| n.parsed("name", value::name))
+            .map(|at| at.value),
+        shards: node
+            .as_ref()
+            .and_then(|n| n.number("shards", 1..=1024))
+            .map(|at| at.value),
+        listens: root.sections("listen").into_iter().map(listen).collect(),
+        trunks: root.sections("trunk").into_iter().map(trunk).collect(),
+        policies: named(source, &root, "policy", policy),
+        tables: named(source, &root, "table", table),
+        admin: root.section("admin").map(admin),
+        cdr_dir: root.section("cdr").and_then(cdr),
+    };
+    node.into_iter().for_each(Section::finish);
+    for (key, inner) in [("journal", "dir"), ("hep", "collector")] {
+        if let Some(section) = root.section(key) {
+            section.no_effect(section.place());
+            section.parsed(inner, value::text);
+            section.finish();
+        }
+    }
+    root.finish();
+    Some(file)
+}
+
+fn named<T>(
+    source: &Source<'_>,
+    root: &Section<'_>,
+    key: &'static str,
+    read: fn(At<String>, Section<'_>) -> T,
+) -> Vec<T> {
+    let entries = root.named_sections(key).into_iter().map(|(name, section)| {
+        if let Err(complaint) = value::name(&name.value) {
+            source.fault(&name.place, complaint.problem, complaint.remedy);
+        }
+        read(name, section)
+    });
+    entries.collect()
+}
+
+fn listen(s: Section<'_>) -> ListenEntry {
+    const ADDRESS: &str = "write address = \"192.0.2.1:5060\"";
+    let transport = s.choice(
+        "transport",
+        &[("udp", "udp"), ("tcp", "tcp"), ("tls", "tls")],
+    );
+    if let Some(at) = transport.filter(|at| at.value != "udp") {
+        s.not_in_this_version(&at.place, "write transport = \"udp\"");
+    }
+    s.without_effect(&["tls"]);
+    let entry = ListenEntry {
+        place: s.place().clone(),
+        name: s.required(
+            "name",
+            "write name = \"lan\"",
+            s.parsed("name", value::name),
+        ),
+        address: s.required("address", ADDRESS, s.parsed("address", value::address)),
+        advertise: s.parsed("advertise", value::host_port),
+    };
+    s.finish();
+    entry
+}
+
+fn trunk(s: Section<'_>) -> TrunkEntry {
+    let media = s.choice("media", &[("direct", false), ("relay", true)]);
+    if let Some(at) = media.filter(|at| at.value) {
+        s.no_effect(&at.place);
+    }
+    s.without_effect(&[
+        "reserve_emergency",
+        "max_cps",
+        "burst",
+        "options",
+        "session_timer",
+    ]);
+    let kinds = [
+        ("pbx", TrunkKind::Pbx),
+        ("pstn", TrunkKind::Pstn),
+        ("sbc", TrunkKind::Sbc),
+    ];
+    let entry = TrunkEntry {
+        place: s.place().clone(),
+        name: s.required(
+            "name",
+            "write name = \"pbx-a\"",
+            s.parsed("name", value::name),
+        ),
+        kind: s
+            .choice("kind", &kinds)
+            .map_or(TrunkKind::Pbx, |at| at.value),
+        site: s.parsed("site", value::text).map(|at| at.value),
+        tags: s
+            .list("tags", value::text)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|t| t.value)
+            .collect(),
+        listen: s.parsed("listen", value::name),
+        peers: peers(&s),
+        sources: s.list("match", value::source_match),
+        policy: s.parsed("policy", value::name),
+        calls_max: s.number("max_calls", CALLS).map(|at| at.value),
+        calls_in_max: s.number("max_calls_in", CALLS).map(|at| at.value),
+        calls_out_max: s.number("max_calls_out", CALLS).map(|at| at.value),
+        balance: balance(&s),
+        no_progress: s
+            .parsed("no_progress", value::duration(100..=180_000))
+            .map_or(Duration::from_secs(10), |at| at.value),
+        failover_codes: s
+            .numbers("failover_codes", &(300..=699))
+            .unwrap_or_else(|| vec![408, 500, 502, 503, 504]),
+        identity: s
+            .section("identity")
+            .map_or_else(IdentityRules::default, identity),
+        pstn_to: s.list("allow_pstn_to", value::name).unwrap_or_default(),
+    };
+    s.finish();
+    entry
+}
+
+fn peers(s: &Section<'_>) -> Vec<At<PeerUri>> {
+    const REMEDY: &str = "write peers = [\"sip:192.0.2.1:5060\"]";
+    s.not_empty("peers", REMEDY);
+    s.required("peers", REMEDY, s.list("peers", value::peer))
+        .unwrap_or_default()
+}
+
+fn balance(s: &Section<'_>) -> Balance {
+    let words = [
+        ("priority", Some(Balance::Priority)),
+        ("round-robin", Some(Balance::RoundRobin)),
+        ("weighted", None),
+        ("least-calls", None),
+    ];
+    let Some(at) = s.choice("balance", &words) else {
+        return Balance::default();
+    };
+    at.value.unwrap_or_else(|| {
+        s.no_effect(&at.place);
+        Balance::default()
+    })
+}
+
+fn identity(s: Section<'_>) -> IdentityRules {
+    let usual = IdentityRules::default();
+    let rules = IdentityRules {
+        forward_pai: s.flag("forward_pai").unwrap_or(usual.forward_pai),
+        forward_history: s.flag("forward_history").unwrap_or(usual.forward_history),
+        trusted: s.flag("trusted").unwrap_or(usual.trusted),
+    };
+    s.finish();
+    rules
+}
+
+fn policy(name: At<String>, s: Section<'_>) -> PolicyEntry {
+    const MODULE: &str = "write module = \"builtin:standard\" or the path of a .wasm file";
+    let modes = [("warm", Isolation::Warm), ("call", Isolation::Call)];
+    let entry = PolicyEntry {
+        module: s.required("module", MODULE, s.parsed("module", value::text)),
+        config: s.parsed("config", value::text),
+        cases: s.parsed("cases", value::text),
+        deadline: s
+            .parsed("deadline", value::duration(1..=10_000))
+            .map(|at| at.value),
+        memory: s
+            .parsed("memory", value::size(1 << 20..=1 << 30))
+            .map(|at| at.value),
+        isolation: s
+            .choice("isolation", &modes)
+            .map_or(Isolation::Warm, |at| at.value),
+        fallback: s.section("fallback").and_then(fallback).unwrap_or(At {
+            place: name.place.clone(),
+            value: FallbackEntry::Reject(503),
+        }),
+        tables: s.list("tables", value::grant).unwrap_or_default(),
+        trunks: s.list("trunks", value::grant),
+        name,
+    };
+    s.finish();
+    entry
+}
+
+fn fallback(s: Section<'_>) -> Option<At<FallbackEntry>> {
+    let ways = [
+        s.number("reject", FINAL_CODES)
+            .map(|at| FallbackEntry::Reject(at.value)),
+        s.list("route", value::name).map(FallbackEntry::Route),
+        s.parsed("policy", value::name).map(FallbackEntry::Policy),
+    ];
+    let place = s.place().clone();
+    s.exactly_one_key("write { reject = 503 }, { route = [\"gw-a\"] } or { policy = \"other\" }");
+    s.finish();
+    let value = ways.into_iter().flatten().next()?;
+    Some(At { place, value })
+}
+
+fn table(name: At<String>, s: Section<'_>) -> TableEntry {
+    let entry = TableEntry {
+        name,
+        source: s.required(
+            "source",
+            "write source = \"lcr.csv\"",
+            s.parsed("source", value::text),
+        ),
+        key: s.parsed("key", value::text),
+        by_prefix: s
+            .choice("match", &[("longest-prefix", true), ("exact", false)])
+            .is_none_or(|at| at.value),
+    };
+    s.finish();
+    entry
+}
+
+fn admin(s: Section<'_>) -> AdminEntry {
+    const LISTEN: &str = "write listen = \"127.0.0.1:8060\"";
+    s.without_effect(&["socket"]);
+    let entry = AdminEntry {
+        listen: s.required("listen", LISTEN, s.parsed("listen", value::address)),
+        token_file: s.parsed("token_file", value::text),
+    };
+    s.finish();
+    entry
+}
+
+fn cdr(s: Section<'_>) -> Option<String> {
+    let dir = s.required("dir", "write dir = \"cdr\"", s.parsed("dir", value::text));
+    s.finish();
+    dir.map(|at| at.value)
+}

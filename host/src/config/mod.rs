@@ -1,0 +1,125 @@
+//! The configuration: from one TOML file and what it names to a checked, immutable [`Built`].
+//!
+//! `read` turns TOML into typed values, `file` knows the shape of the file, `build` resolves and
+//! checks. All three report into one list, so that a file with ten mistakes is mended in one go.
+//! Nothing here opens a socket or compiles a policy.
+
+mod build;
+mod fault;
+mod file;
+mod intern;
+mod policy;
+mod read;
+mod table;
+mod trunk;
+mod value;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use intertrunk_cases::Suite;
+use intertrunk_policy::Options;
+use intertrunk_proto::{PolicyId, Snapshot};
+
+use crate::tables::Tables;
+use read::{At, Source};
+
+pub use fault::{Fault, Faults, Severity};
+pub use intern::Interner;
+
+/// A configuration that is whole: every name resolved, every file that it names read.
+#[derive(Debug)]
+pub struct Built {
+    /// The file that it came from.
+    pub path: PathBuf,
+    /// What the machines work with.
+    pub snapshot: Arc<Snapshot>,
+    /// Threads that calls are spread over; the number of cores unless the file says otherwise.
+    pub shards: u16,
+    /// Policies in the order of the file; `snapshot.policies` has the same order.
+    pub policies: Vec<PolicySource>,
+    /// All tables, loaded.
+    pub tables: Arc<Tables>,
+    /// The admin API; off if absent.
+    pub admin: Option<Admin>,
+    /// Folder of call records; none are written if absent.
+    pub cdr: Option<PathBuf>,
+    /// Keys that are right but have no effect, and the like.
+    pub warnings: Vec<Fault>,
+}
+
+/// One policy as configured, ready to be staged.
+#[derive(Clone, Debug)]
+pub struct PolicySource {
+    /// Its slot.
+    pub id: PolicyId,
+    /// As configured.
+    pub name: Arc<str>,
+    /// Line of its `module` in the configuration file, counted from 1.
+    pub line: usize,
+    /// Its column in characters, counted from 1.
+    pub column: usize,
+    /// Bytes of the module.
+    pub wasm: Arc<[u8]>,
+    /// Text for the policy's `configure`; empty if the file names none.
+    pub config: Arc<str>,
+    /// The file that `config` came from.
+    pub config_path: Option<PathBuf>,
+    /// Stored cases that must pass before a generation goes live.
+    pub suites: Vec<Suite>,
+    /// Bounds and grants.
+    pub options: Options,
+}
+
+/// Where the admin API listens.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Admin {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// The bearer token that each request must carry, if one is configured.
+    pub token: Option<String>,
+}
+
+/// Reads `path` and everything that it names.
+///
+/// `interner` gives trunks and policies the ids and the live state that they had before a reload.
+/// On failure nothing is changed but names that it has learnt.
+pub fn load(path: &Path, interner: &mut Interner) -> Result<Built, Faults> {
+    let text = std::fs::read_to_string(path).map_err(|error| Faults::unreadable(path, &error))?;
+    parse(path, &text, interner)
+}
+
+/// As [`load`], from text at hand. Relative paths in it start at the folder of `path`.
+pub fn parse(path: &Path, text: &str, interner: &mut Interner) -> Result<Built, Faults> {
+    let source = Source::new(path, text);
+    let file = file::read(&source);
+    let built = file.and_then(|file| build::build(&source, &file, interner));
+    let faults = source.into_faults();
+    match built {
+        Some(built) => Ok(Built {
+            warnings: faults,
+            ..built
+        }),
+        None => Err(Faults {
+            faults,
+            unreadable: false,
+        }),
+    }
+}
+
+/// The path and the text of a file that the configuration names.
+fn read_text(source: &Source<'_>, at: &At<String>) -> Option<(PathBuf, String)> {
+    let path = source.beside(&at.value);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Some((path, text)),
+        Err(error) => {
+            let problem = format!("{} cannot be read: {error}", path.display());
+            source.fault(&at.place, problem, "name a readable text file");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+//! Mailboxes: the only way into a shard from outside its thread.
+//!
+//! Each shard has one, with two bounded queues: datagrams that another shard's socket received but
+//! this shard owns, and orders of the operator. They are apart so that a flood of the first never
+//! keeps out the second. Nothing that hands over a datagram ever blocks: a full queue gives it back.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+
+use bytes::Bytes;
+use intertrunk_proto::{CallId, CallView, Flow};
+use mio::{Registry, Token, Waker};
+
+use crate::node::Running;
+use crate::shard::Pulse;
+
+/// Datagrams that may wait for a shard.
+pub const DATAGRAMS_MAX: usize = 4096;
+/// Orders that may wait for a shard.
+pub const ORDERS_MAX: usize = 256;
+
+/// A datagram on its way to the shard that owns its call.
+#[derive(Debug)]
+pub struct Forwarded {
+    /// Where it came from.
+    pub flow: Flow,
+    /// What it is.
+    pub bytes: Bytes,
+}
+
+/// What the node tells or asks a shard. Answers go into the given channel, which has room.
+pub enum Order {
+    /// Work by this configuration from now on.
+    Config(Arc<Running>),
+    /// Refuse new calls.
+    Drain,
+    /// Take new calls again.
+    Resume,
+    /// End this call, if it is yours.
+    EndCall(CallId),
+    /// All calls that are up.
+    Calls(SyncSender<Vec<CallView>>),
+    /// This call, if it is yours.
+    Call(CallId, SyncSender<Option<CallView>>),
+    /// A sign of life.
+    Pulse(SyncSender<Pulse>),
+    /// Leave at once.
+    Stop,
+}
+
+/// The shard behind a mailbox takes no orders: it does not turn, or it is gone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Unreachable;
+
+/// The sending side; clones lead to the same shard.
+#[derive(Clone, Debug)]
+pub struct Mailbox {
+    datagrams: SyncSender<Forwarded>,
+    orders: SyncSender<Order>,
+    bell: Arc<Bell>,
+}
+
+/// The shard's side.
+#[derive(Debug)]
+pub struct Inbox {
+    datagrams: Receiver<Forwarded>,
+    orders: Receiver<Order>,
+    bell: Arc<Bell>,
+}
+
+/// Wakes the shard, once for any number of letters.
+#[derive(Debug)]
+struct Bell {
+    waker: Waker,
+    rung: AtomicBool,
+}
+
+/// Makes the mailbox of the shard that polls `registry`; it is woken by an event with `token`.
+pub fn mailbox(registry: &Registry, token: Token) -> io::Result<(Mailbox, Inbox)> {
+    let bell = Bell {
+        waker: Waker::new(registry, token)?,
+        rung: AtomicBool::new(false),
+    };
+    let bell = Arc::new(bell);
+    let (datagrams, datagrams_in) = mpsc::sync_channel(DATAGRAMS_MAX);
+    let (orders, orders_in) = mpsc::sync_channel(ORDERS_MAX);
+    let inbox = Inbox {
+        datagrams: datagrams_in,
+        orders: orders_in,
+        bell: Arc::clone(&bell),
+    };
+    Ok((
+        Mailbox {
+            datagrams,
+            orders,
+            bell,
+        },
+        inbox,
+    ))
+}
+
+impl Mailbox {
+    /// Hands over a datagram, or gives it back when the queue is full or the shard is gone.
+    pub fn forward(&self, letter: Forwarded) -> Result<(), Forwarded> {
+        self.datagrams
+            .try_send(letter)
+            .map_err(|error| match error {
+                mpsc::TrySendError::Full(letter) | mpsc::TrySendError::Disconnected(letter) => {
+                    letter
+                }
+            })?;
+        self.bell.ring();
+        Ok(())
+    }
+
+    /// Hands over an order.
+    pub fn order(&self, order: Order) -> Result<(), Unreachable> {
+        self.orders.try_send(order).map_err(|_| Unreachable)?;
+        self.bell.ring();
+        Ok(())
+    }
+}
+
+impl Inbox {
+    /// Call before taking letters: whoever sends one from here on rings again.
+    pub fn hush(&self) {
+        self.bell.rung.swap(false, Ordering::AcqRel);
+    }
+
+    /// The next datagram.
+    pub fn datagram(&self) -> Option<Forwarded> {
+        self.datagrams.try_recv().ok()
+    }
+
+    /// The next order.
+    pub fn next_order(&self) -> Option<Order> {
+        self.orders.try_recv().ok()
+    }
+}
+
+impl Bell {
+    fn ring(&self) {
+        // Waking costs a system call; a shard that was rung and has not looked yet needs no more.
+        if !self.rung.swap(true, Ordering::AcqRel) && self.waker.wake().is_err() {
+            self.rung.store(false, Ordering::Release);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::time::Duration;
+
+    use intertrunk_proto::ListenerId;
+    use mio::{Events, Poll};
+
+    use super::*;
+
+    const BELL: Token = Token(7);
+
+    fn letter() -> Forwarded {
+        let flow = Flow {
+            listener: ListenerId(0),
+            remote: "127.0.0.1:5060".parse().unwrap(),
+        };
+        Forwarded {
+            flow,
+            bytes: Bytes::from_static(b"x"),
+        }
+    }
+
+    fn rings(poll: &mut Poll) -> usize {
+        let mut events = Events::with_capacity(8);
+        poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+        events.iter().filter(|e| e.token() == BELL).count()
+    }
+
+    #[test]
+    fn a_full_mailbox_gives_the_datagram_back_and_still_takes_orders() {
+        let poll = Poll::new().unwrap();
+        let (mailbox, inbox) = mailbox(poll.registry(), BELL).unwrap();
+        for _ in 0..DATAGRAMS_MAX {
+            mailbox.forward(letter()).unwrap();
+        }
+        assert_eq!(&mailbox.forward(letter()).unwrap_err().bytes[..], b"x");
+        mailbox.order(Order::Drain).unwrap();
+        assert!(matches!(inbox.next_order(), Some(Order::Drain)));
+        assert!(inbox.datagram().is_some());
+        mailbox.forward(letter()).unwrap();
+    }
+
+    #[test]
+    fn the_bell_rings_once_until_the_shard_has_looked() {
+        let mut poll = Poll::new().unwrap();
+        let (mailbox, inbox) = mailbox(poll.registry(), BELL).unwrap();
+        mailbox.forward(letter()).unwrap();
+        assert_eq!(rings(&mut poll), 1);
+        mailbox.forward(letter()).unwrap();
+        assert_eq!(rings(&mut poll), 0, "rung already");
+        inbox.hush();
+        mailbox.forward(letter()).unwrap();
+        assert_eq!(rings(&mut poll), 1);
+    }
+
+    #[test]
+    fn a_shard_that_is_gone_is_unreachable() {
+        let poll = Poll::new().unwrap();
+        let (mailbox, inbox) = mailbox(poll.registry(), BELL).unwrap();
+        drop(inbox);
+        assert_eq!(mailbox.order(Order::Stop), Err(Unreachable));
+        assert!(mailbox.forward(letter()).is_err());
+    }
+}

@@ -1,0 +1,27 @@
+//! The `intertrunk` binary: WORLD, the room of sockets, threads, clocks and files.
+//!
+//! Everything that SIP means is decided in `intertrunk-proto`; everything that Wasm means, in
+//! `intertrunk-policy`. This room feeds them and does what they say.
+
+mod admin;
+mod builtin;
+mod cli;
+mod clock;
+mod config;
+mod demo;
+mod drain;
+mod mailbox;
+mod node;
+mod observe;
+mod shard;
+mod signals;
+mod staging;
+mod tables;
+mod transport;
+mod world;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

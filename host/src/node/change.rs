@@ -1,0 +1,244 @@
+//! Changes to a running node: a policy staged, promoted or rolled back; the configuration reloaded.
+//!
+//! One change at a time, on the thread that asks for it, never on a shard: compiling takes long.
+//! All or nothing: everything is checked before the first shard hears of it.
+
+use std::path::PathBuf;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use intertrunk_policy::{GenerationInfo, LoadFault, Slot, SlotFault, World};
+use intertrunk_proto::{Listener, PolicyId};
+use serde::Serialize;
+
+use super::{Node, Running, Unresponsive, with_listeners};
+use crate::config::{self, Admin, Built, Faults, Interner, PolicySource};
+use crate::mailbox::Order;
+use crate::staging::faults_of;
+use crate::world::Live;
+
+/// What the next change starts from.
+pub(super) struct State {
+    interner: Interner,
+    path: PathBuf,
+    policies: Vec<PolicySource>,
+    /// As configured, with a port of 0 where the file says so.
+    listeners: Vec<Arc<Listener>>,
+    shards: u16,
+    admin: Option<Admin>,
+    cdr: Option<PathBuf>,
+}
+
+/// Why a change was not made. The node goes on as before.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeFault {
+    /// No such policy.
+    #[error("there is no policy `{0}`")]
+    UnknownPolicy(String),
+    /// The module, its settings or its cases.
+    #[error("policy `{name}` was not staged: {fault}")]
+    Load {
+        /// The policy.
+        name: Arc<str>,
+        /// What is wrong with it.
+        fault: LoadFault,
+    },
+    /// Nothing to promote or to go back to.
+    #[error("policy `{name}`: {fault}")]
+    Slot {
+        /// The policy.
+        name: Arc<str>,
+        /// What is wrong.
+        fault: SlotFault,
+    },
+    /// The configuration file.
+    #[error("{0}")]
+    Config(Faults),
+    /// A change that only a restart can make.
+    #[error("listeners are opened at start only; restart to change listener `{0}`")]
+    Listener(Arc<str>),
+    /// A shard.
+    #[error(transparent)]
+    Unresponsive(#[from] Unresponsive),
+}
+
+/// What a reload changed.
+#[derive(Clone, Debug, Serialize)]
+pub struct Reloaded {
+    /// Generations that went live.
+    pub promoted: Vec<GenerationInfo>,
+    /// What the file says that has no effect, or not before a restart.
+    pub warnings: Vec<String>,
+}
+
+/// The policies of the next configuration.
+struct Next {
+    /// All slots.
+    slots: Vec<(PolicyId, Arc<Slot>)>,
+    /// Those of them that have a generation to promote.
+    staged: Vec<Arc<Slot>>,
+}
+
+impl State {
+    pub(super) fn new(built: Built, interner: Interner) -> State {
+        State {
+            interner,
+            path: built.path,
+            listeners: built.snapshot.listeners.clone(),
+            policies: built.policies,
+            shards: built.shards,
+            admin: built.admin,
+            cdr: built.cdr,
+        }
+    }
+}
+
+impl Node {
+    /// Compiles and checks a module for a policy, with the policy's settings and cases. Calls notice
+    /// nothing until it is promoted.
+    pub fn stage(&self, policy: &str, wasm: &[u8]) -> Result<GenerationInfo, ChangeFault> {
+        let state = self.change();
+        let (running, slot) = self.slot(policy)?;
+        let source = state.policies.iter().find(|source| *source.name == *policy);
+        let source = source.ok_or_else(|| ChangeFault::UnknownPolicy(policy.to_owned()))?;
+        let staged = slot
+            .stage(wasm, &source.config, &running.world, &source.suites)
+            .map_err(|fault| ChangeFault::Load {
+                name: Arc::clone(slot.name()),
+                fault,
+            })?;
+        tracing::info!(policy, generation = staged.generation, "policy staged");
+        Ok(staged)
+    }
+
+    /// Puts the staged generation live for all calls that come from now on.
+    pub fn promote(&self, policy: &str) -> Result<GenerationInfo, ChangeFault> {
+        let _one_at_a_time = self.change();
+        promote(&self.slot(policy)?.1)
+    }
+
+    /// Puts the generation before the live one back.
+    pub fn rollback(&self, policy: &str) -> Result<GenerationInfo, ChangeFault> {
+        let _one_at_a_time = self.change();
+        let slot = self.slot(policy)?.1;
+        let live = slot.rollback().map_err(|fault| ChangeFault::Slot {
+            name: Arc::clone(slot.name()),
+            fault,
+        })?;
+        tracing::info!(policy, generation = live.generation, "policy rolled back");
+        Ok(live)
+    }
+
+    /// Reads the configuration again and works by it from now on. A policy whose module and settings
+    /// are what they were at the last load keeps its live generation.
+    pub fn reload(&self) -> Result<Reloaded, ChangeFault> {
+        let mut state = self.change();
+        let path = state.path.clone();
+        let built = config::load(&path, &mut state.interner).map_err(ChangeFault::Config)?;
+        refuse_other_listeners(&state.listeners, &built.snapshot.listeners)?;
+
+        let snapshot = with_listeners(&built.snapshot, &self.listeners);
+        let tables = Arc::clone(&built.tables);
+        let world: Arc<dyn World> = Arc::new(Live::new(Arc::clone(&snapshot), tables));
+        let Next { slots, staged } =
+            self.stage_changed(&state.policies, &built, &world)?;
+
+        let promoted = staged
+            .iter()
+            .map(|slot| promote(slot))
+            .collect::<Result<_, _>>()?;
+        let running = Arc::new(Running {
+            snapshot,
+            world,
+            slots,
+        });
+        self.running.store(Arc::clone(&running));
+
+        let mut warnings: Vec<String> = built.warnings.iter().map(ToString::to_string).collect();
+        warnings.extend(until_restart(&state, &built).map(str::to_owned));
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        state.policies = built.policies;
+        self.tell(|| Order::Config(Arc::clone(&running)))?;
+        tracing::info!(file = %path.display(), "configuration reloaded");
+        Ok(Reloaded { promoted, warnings })
+    }
+
+    /// Stages every policy whose module, settings or bounds differ from what they were.
+    fn stage_changed(
+        &self,
+        before: &[PolicySource],
+        after: &Built,
+        world: &Arc<dyn World>,
+    ) -> Result<Next, ChangeFault> {
+        let running = self.running();
+        let mut next = Next { slots: Vec::with_capacity(after.policies.len()), staged: Vec::new() };
+        let mut faults = Vec::new();
+        for source in &after.policies {
+            let old = before.iter().find(|o| o.id == source.id && o.options == source.options);
+            let kept = old.and_then(|old| Some((old, running.slot(old.id)?)));
+            let slot = match kept {
+                Some((_, slot)) => Arc::clone(slot),
+                None => Arc::new(Slot::new(&self.engine, &source.name, source.options.clone())),
+            };
+            let same =
+                kept.is_some_and(|(o, _)| o.wasm == source.wasm && o.config == source.config);
+            if !same {
+                match slot.stage(&source.wasm, &source.config, world, &source.suites) {
+                    Ok(_) => next.staged.push(Arc::clone(&slot)),
+                    Err(fault) => faults.extend(faults_of(&after.path, source, &fault)),
+                }
+            }
+            next.slots.push((source.id, slot));
+        }
+        if faults.is_empty() {
+            return Ok(next);
+        }
+        Err(ChangeFault::Config(Faults { faults, unreadable: false }))
+    }
+
+    fn change(&self) -> MutexGuard<'_, State> {
+        self.change.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn slot(&self, policy: &str) -> Result<(Arc<Running>, Arc<Slot>), ChangeFault> {
+        let running = self.running();
+        let slot = running.slot_named(policy).map(Arc::clone);
+        let slot = slot.ok_or_else(|| ChangeFault::UnknownPolicy(policy.to_owned()))?;
+        Ok((running, slot))
+    }
+}
+
+fn promote(slot: &Slot) -> Result<GenerationInfo, ChangeFault> {
+    let live = slot.promote().map_err(|fault| ChangeFault::Slot {
+        name: Arc::clone(slot.name()),
+        fault,
+    })?;
+    tracing::info!(policy = %slot.name(), generation = live.generation, "policy promoted");
+    Ok(live)
+}
+
+fn refuse_other_listeners(
+    before: &[Arc<Listener>],
+    after: &[Arc<Listener>],
+) -> Result<(), ChangeFault> {
+    let mut all = after.iter().chain(before);
+    match all.find(|l| !before.contains(l) || !after.contains(l)) {
+        Some(listener) => Err(ChangeFault::Listener(Arc::clone(&listener.name))),
+        None => Ok(()),
+    }
+}
+
+/// What the new file says that only a restart puts into effect.
+fn until_restart(state: &State, built: &Built) -> impl Iterator<Item = &'static str> {
+    let shards = state.shards != built.shards;
+    let admin = state.admin != built.admin;
+    let cdr = state.cdr != built.cdr;
+    [
+        shards.then_some("`node.shards` changes with the next start"),
+        admin.then_some("`admin` changes with the next start"),
+        cdr.then_some("`cdr` changes with the next start"),
+    ]
+    .into_iter()
+    .flatten()
+}

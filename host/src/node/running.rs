@@ -1,0 +1,34 @@
+//! What a node works by at one moment: immutable, replaced as a whole.
+
+use std::sync::Arc;
+
+use intertrunk_policy::{Slot, World};
+use intertrunk_proto::{PolicyId, Snapshot};
+
+/// A configuration in use. Each shard holds the same one until it is given the next.
+pub struct Running {
+    /// What the machines work with.
+    pub snapshot: Arc<Snapshot>,
+    /// What policies are told when they ask.
+    pub world: Arc<dyn World>,
+    /// The slot of each policy.
+    pub slots: Vec<(PolicyId, Arc<Slot>)>,
+}
+
+impl Running {
+    /// The slot with this id.
+    pub fn slot(&self, policy: PolicyId) -> Option<&Arc<Slot>> {
+        self.slots
+            .iter()
+            .find(|(id, _)| *id == policy)
+            .map(|(_, slot)| slot)
+    }
+
+    /// The slot with this name.
+    pub fn slot_named(&self, name: &str) -> Option<&Arc<Slot>> {
+        self.slots
+            .iter()
+            .map(|(_, slot)| slot)
+            .find(|slot| **slot.name() == *name)
+    }
+}

@@ -1,0 +1,95 @@
+//! Log lines: one for each fact, always with the call's id.
+//!
+//! Levels: a message is TRACE, a call DEBUG, an operator's change INFO, and WARN is for what
+//! somebody should look at. Telephone numbers appear at DEBUG and below only.
+
+use intertrunk_proto::{Event, Snapshot, TrunkId};
+use tracing::{debug, trace, warn};
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Starts logging to standard error. `filter` is in the syntax of `RUST_LOG`, which is used when
+/// there is none; without either, INFO and above are shown. Fails on a filter that cannot be read.
+pub fn start(format: LogFormat, filter: Option<&str>) -> anyhow::Result<()> {
+    let from_env = std::env::var(EnvFilter::DEFAULT_ENV).ok();
+    let filter = EnvFilter::try_new(filter.or(from_env.as_deref()).unwrap_or("info"))?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let started = match format {
+        LogFormat::Text => lines.with_target(false).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))
+}
+
+/// The line for one fact.
+pub fn line(event: &Event, snapshot: &Snapshot) {
+    let name = |id: &TrunkId| snapshot.trunk(*id).map_or("", |t| &*t.name);
+    match event {
+        Event::CallStarted { call, ingress } => {
+            debug!(%call, trunk = name(ingress), "call started");
+        }
+        Event::Decided {
+            call,
+            generation,
+            fault: Some(fault),
+            refused,
+        } => {
+            warn!(%call, generation, kind = fault.kind(), ?refused, "fallback decided: {fault}");
+        }
+        Event::Decided {
+            call,
+            generation,
+            fault: None,
+            refused,
+        } if refused.is_empty() => {
+            debug!(%call, generation, "decided");
+        }
+        Event::Decided {
+            call,
+            generation,
+            fault: None,
+            refused,
+        } => {
+            warn!(%call, generation, ?refused, "decided, with candidates refused");
+        }
+        Event::AttemptStarted { call, trunk, peer } => {
+            debug!(%call, trunk = name(trunk), %peer, "attempt started");
+        }
+        Event::AttemptFailed { call, trunk, code } => {
+            debug!(%call, trunk = name(trunk), code, "attempt failed");
+        }
+        Event::CallAnswered { call } => debug!(%call, "call answered"),
+        Event::CallEnded(record) => debug!(
+            call = %record.call,
+            sip_call_id = record.sip_call_id,
+            from = &*record.ingress_trunk,
+            to = record.egress_trunk.as_deref(),
+            caller = record.caller_in,
+            callee = record.callee_in,
+            code = record.final_code,
+            ended_by = record.ended_by.as_str(),
+            "call ended"
+        ),
+        Event::Refused { flow, code } => debug!(remote = %flow.remote, code, "request refused"),
+        Event::Dropped {
+            flow,
+            cause,
+            detail,
+        } => {
+            debug!(remote = %flow.remote, ?cause, "dropped: {detail}");
+        }
+        Event::LateAnswer => debug!("a policy's answer came too late"),
+        Event::Retransmitted { flow } => trace!(remote = %flow.remote, "retransmission absorbed"),
+    }
+}

@@ -1,0 +1,59 @@
+//! What the outside learns: each fact that a machine states becomes, once and here, a number, a log
+//! line and, for a call that ended, a record. Never changes what happens to a call.
+
+pub mod cdr;
+pub mod log;
+pub mod metrics;
+
+use std::sync::Arc;
+
+use intertrunk_proto::{Event, Snapshot};
+
+use cdr::RecordQueue;
+use metrics::{Count, Counters};
+
+/// The observer of one shard.
+#[derive(Debug)]
+pub struct Observer {
+    counters: Arc<Counters>,
+    records: RecordQueue,
+}
+
+impl Observer {
+    /// One that counts into `counters`.
+    pub fn new(counters: Arc<Counters>, records: RecordQueue) -> Observer {
+        Observer { counters, records }
+    }
+
+    /// Its counters, for what the shell itself counts.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Takes note of a fact.
+    pub fn note(&self, event: Event, snapshot: &Snapshot) {
+        log::line(&event, snapshot);
+        let counters = &*self.counters;
+        match event {
+            Event::CallStarted { .. } => counters.add(Count::CallsStarted),
+            Event::Decided { fault, refused, .. } => {
+                counters.add(Count::Decisions);
+                counters.add_many(Count::CandidatesRefused, refused.len() as u64);
+                if let Some(fault) = &fault {
+                    counters.add(fault.into());
+                }
+            }
+            Event::AttemptStarted { .. } => counters.add(Count::AttemptsStarted),
+            Event::AttemptFailed { .. } => counters.add(Count::AttemptsFailed),
+            Event::CallAnswered { .. } => counters.add(Count::CallsAnswered),
+            Event::CallEnded(record) => {
+                counters.add(Count::ended(record.final_code));
+                self.records.put(Arc::from(record));
+            }
+            Event::Refused { .. } => counters.add(Count::RequestsRefused),
+            Event::Dropped { cause, .. } => counters.add(cause.into()),
+            Event::LateAnswer => counters.add(Count::LateAnswers),
+            Event::Retransmitted { .. } => counters.add(Count::Retransmissions),
+        }
+    }
+}

@@ -1,0 +1,416 @@
+//! One shard: a thread with its own machine, its own sockets and its own policy instances.
+//!
+//! It shares nothing that changes with other shards. Whoever's socket gets a datagram hands it to
+//! the shard that owns its Call-ID, through that shard's [`Mailbox`]. Policies are asked on this
+//! very thread: a hop to another costs more than a decision. The loop never blocks but in `wait`,
+//! takes a bounded share of each kind of work a turn, and drains the machine after each input.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use intertrunk_policy::{Engine, Runner};
+use intertrunk_proto::ask::{Answer, Pin, PolicyFault, Query};
+use intertrunk_proto::{AskId, B2bua, Event, Flow, Input, Output, PolicyId, TransmitId, owner_shard};
+use intertrunk_sip::{Limits, Message, Name, Read, peek_call_id, read, reply, response_address};
+use mio::{Events, Poll, Token};
+
+use crate::clock::{self, Clock};
+use crate::mailbox::{Forwarded, Inbox, Mailbox, Order};
+use crate::node::Running;
+use crate::observe::Observer;
+use crate::observe::metrics::Count;
+use crate::transport::{DATAGRAM_BYTES_MAX, UdpSocket};
+
+/// The event that a shard's mailbox wakes it with; sockets have their listener's number.
+pub const MAILBOX: Token = Token(usize::MAX);
+
+/// Datagrams of one socket, or of the mailbox, that are handled in one turn.
+const DATAGRAMS_A_TURN: usize = 64;
+/// Timeouts that are handled in one turn.
+const TIMEOUTS_A_TURN: usize = 256;
+/// Seconds after which a caller that was shed may try again.
+const RETRY_AFTER: &str = "2";
+
+/// Which part of the work is this shard's.
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    /// Its number.
+    pub shard: u16,
+    /// How many there are.
+    pub shards: u16,
+    /// The secret that Call-IDs are hashed with.
+    pub key: (u64, u64),
+    /// Where its randomness comes from.
+    pub seed: [u8; 32],
+}
+
+/// What a shard is made of.
+pub struct Parts {
+    /// Its share of the work.
+    pub share: Share,
+    /// Time.
+    pub clock: Clock,
+    /// What policies run in.
+    pub engine: Engine,
+    /// The configuration.
+    pub running: Arc<Running>,
+    /// What wakes it; the sockets are registered with it.
+    pub poll: Poll,
+    /// Its sockets, in the order of the listeners.
+    pub sockets: Vec<UdpSocket>,
+    /// Its own mailbox.
+    pub inbox: Inbox,
+    /// Everybody's mailbox, by number.
+    pub mailboxes: Arc<[Mailbox]>,
+    /// Who is told what happens.
+    pub observer: Observer,
+}
+
+/// A sign of life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pulse {
+    /// Which shard.
+    pub shard: u16,
+    /// Calls that are up.
+    pub calls: usize,
+    /// Whether nothing at all is left to do: no call and no transaction.
+    pub idle: bool,
+}
+
+/// The shard itself. Lives on its own thread.
+pub struct Shard {
+    share: Share,
+    clock: Clock,
+    b2bua: B2bua,
+    runner: Runner,
+    running: Arc<Running>,
+    poll: Poll,
+    events: Events,
+    sockets: Vec<UdpSocket>,
+    readable: Vec<bool>,
+    inbox: Inbox,
+    forwarded_left: bool,
+    mailboxes: Arc<[Mailbox]>,
+    observer: Observer,
+    due: VecDeque<Due>,
+    /// Who gave the answer that the machine is working on.
+    answered: Option<(PolicyId, Pin)>,
+    buffer: Vec<u8>,
+    stopped: bool,
+}
+
+/// What an output leads to, once the machine has said all that it had to say.
+enum Due {
+    Ask {
+        ask: AskId,
+        policy: PolicyId,
+        query: Box<Query>,
+        invite: Arc<Message>,
+        pin: Option<Pin>,
+    },
+    Unsent(TransmitId),
+}
+
+impl Shard {
+    /// Puts a shard together.
+    pub fn new(parts: Parts) -> Shard {
+        let Parts {
+            share,
+            clock,
+            engine,
+            running,
+            poll,
+            sockets,
+            inbox,
+            mailboxes,
+            observer,
+        } = parts;
+        let snapshot = Arc::clone(&running.snapshot);
+        Shard {
+            b2bua: B2bua::new(snapshot, share.shard, share.shards, share.seed, share.key),
+            runner: Runner::new(&engine),
+            events: Events::with_capacity(sockets.len() + 1),
+            readable: vec![true; sockets.len()],
+            forwarded_left: false,
+            due: VecDeque::new(),
+            answered: None,
+            buffer: vec![0; DATAGRAM_BYTES_MAX],
+            stopped: false,
+            share,
+            clock,
+            running,
+            poll,
+            sockets,
+            inbox,
+            mailboxes,
+            observer,
+        }
+    }
+
+    /// Works until it is told to stop.
+    pub fn run(mut self) {
+        while !self.stopped {
+            self.wait();
+            self.turn();
+        }
+    }
+
+    fn turn(&mut self) {
+        self.inbox.hush();
+        self.take_orders();
+        self.take_forwarded();
+        self.take_datagrams();
+        self.take_timeouts();
+    }
+
+    /// Sleeps until there is something to do.
+    fn wait(&mut self) {
+        let busy = self.forwarded_left || self.readable.contains(&true);
+        let patience = match self.b2bua.poll_timeout() {
+            _ if busy => Some(Duration::ZERO),
+            Some(at) => Some(at.since(self.clock.now())),
+            None => None,
+        };
+        match self.poll.poll(&mut self.events, patience) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return,
+            woken => woken.expect("epoll_wait fails only on a wrong argument"),
+        }
+        for event in &self.events {
+            if let Some(readable) = self.readable.get_mut(event.token().0) {
+                *readable = true;
+            }
+        }
+    }
+
+    fn take_orders(&mut self) {
+        while let Some(order) = self.inbox.next_order() {
+            // Whoever asked and is gone needs no answer.
+            match order {
+                Order::Config(running) => {
+                    self.running = Arc::clone(&running);
+                    self.handle(Input::Config(Arc::clone(&running.snapshot)));
+                }
+                Order::Drain => self.handle(Input::Drain),
+                Order::Resume => self.handle(Input::Resume),
+                Order::EndCall(call) => self.handle(Input::EndCall(call)),
+                Order::Calls(to) => drop(to.try_send(self.b2bua.calls())),
+                Order::Call(call, to) => drop(to.try_send(self.b2bua.call(call))),
+                Order::Pulse(to) => drop(to.try_send(self.pulse())),
+                Order::Stop => self.stopped = true,
+            }
+        }
+    }
+
+    fn take_forwarded(&mut self) {
+        self.forwarded_left = true;
+        for _ in 0..DATAGRAMS_A_TURN {
+            let Some(Forwarded { flow, bytes }) = self.inbox.datagram() else {
+                self.forwarded_left = false;
+                return;
+            };
+            self.handle(Input::Received { flow, bytes });
+        }
+    }
+
+    fn take_datagrams(&mut self) {
+        for socket in 0..self.sockets.len() {
+            for _ in 0..DATAGRAMS_A_TURN {
+                if !self.readable[socket] {
+                    break;
+                }
+                match self.sockets[socket].receive(&mut self.buffer) {
+                    Ok(Some((flow, length))) => self.receive(flow, length),
+                    Ok(None) => self.readable[socket] = false,
+                    Err(error) => tracing::debug!("receiving failed: {error}"),
+                }
+            }
+        }
+    }
+
+    fn take_timeouts(&mut self) {
+        for _ in 0..TIMEOUTS_A_TURN {
+            if self
+                .b2bua
+                .poll_timeout()
+                .is_none_or(|at| at > self.clock.now())
+            {
+                return;
+            }
+            self.handle(Input::Timeout);
+        }
+    }
+
+    /// Takes `length` bytes of the buffer in, or hands them to the shard that owns their call.
+    fn receive(&mut self, flow: Flow, length: usize) {
+        self.count(Count::DatagramsReceived);
+        let bytes = Bytes::copy_from_slice(&self.buffer[..length]);
+        let Share {
+            shard, shards, key, ..
+        } = self.share;
+        let owner = match peek_call_id(&bytes) {
+            Some(call_id) if shards > 1 => owner_shard(call_id, key, shards),
+            // What names no call, this machine can refuse as well as any other.
+            _ => shard,
+        };
+        if owner == shard {
+            return self.handle(Input::Received { flow, bytes });
+        }
+        match self.mailboxes[usize::from(owner)].forward(Forwarded { flow, bytes }) {
+            Ok(()) => self.count(Count::DatagramsForwarded),
+            Err(letter) => self.shed(letter),
+        }
+    }
+
+    /// Puts one input into the machine and does all that follows from it.
+    fn handle(&mut self, input: Input) {
+        let mut next = Some(input);
+        while let Some(input) = next {
+            self.b2bua.handle_input(input, self.clock.now());
+            while let Some(output) = self.b2bua.poll_output() {
+                self.carry_out(output);
+            }
+            self.answered = None;
+            next = self.due.pop_front().map(|due| match due {
+                Due::Ask { ask, policy, query, invite, pin } => {
+                    let answer = Box::new(self.decide(policy, *query, &invite, pin.as_ref()));
+                    self.answered = answer.pin.clone().map(|pin| (policy, pin));
+                    Input::Answered { ask, answer }
+                }
+                Due::Unsent(request) => Input::TransmitFailed(request),
+            });
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Transmit {
+                flow,
+                bytes,
+                request,
+            } => {
+                if let (Err(()), Some(request)) = (self.send(flow, &bytes), request) {
+                    self.due.push_back(Due::Unsent(request));
+                }
+            }
+            Output::Ask {
+                ask,
+                policy,
+                query,
+                invite,
+                pin,
+            } => {
+                self.due.push_back(Due::Ask {
+                    ask,
+                    policy,
+                    query,
+                    invite,
+                    pin,
+                });
+            }
+            Output::Event(event) => {
+                self.blame(&event);
+                self.observer.note(event, &self.running.snapshot);
+            }
+        }
+    }
+
+    /// Fails when the kernel says that this cannot be sent. A datagram for which it just has no
+    /// room is lost like any other: the machine's timers send it again.
+    fn send(&self, flow: Flow, bytes: &[u8]) -> Result<(), ()> {
+        let socket = self.sockets.get(usize::from(flow.listener.0)).ok_or(())?;
+        match socket.send(bytes, flow.remote) {
+            Ok(true) => self.count(Count::DatagramsSent),
+            Ok(false) => self.count(Count::DatagramsUnsent),
+            Err(error) => {
+                self.count(Count::DatagramsUnsent);
+                tracing::debug!(remote = %flow.remote, "sending failed: {error}");
+                return Err(());
+            }
+        }
+        Ok(())
+    }
+
+    fn decide(
+        &mut self,
+        policy: PolicyId,
+        mut query: Query,
+        invite: &Message,
+        pin: Option<&Pin>,
+    ) -> Answer {
+        let Some(slot) = self.running.slot(policy) else {
+            let outcome = Err(PolicyFault::NotReady);
+            return Answer {
+                outcome,
+                pin: None,
+                decision_us: 0,
+                because: Vec::new(),
+            };
+        };
+        query.unix_ms = clock::unix_ms();
+        let world = &self.running.world;
+        let answer = self
+            .runner
+            .decide(slot, pin, &mut query, Some(invite), world);
+        self.observer
+            .counters()
+            .add_many(Count::DecisionMicros, answer.decision_us.into());
+        answer
+    }
+
+    /// A verdict that the machine refused counts against the generation that gave it.
+    fn blame(&self, event: &Event) {
+        let Event::Decided { fault: Some(fault @ PolicyFault::Verdict(_)), .. } = event else {
+            return;
+        };
+        if let Some((policy, pin)) = &self.answered
+            && let Some(slot) = self.running.slot(*policy)
+        {
+            slot.refuse(pin, fault);
+        }
+    }
+
+    /// The owner's mailbox is full. A new call is refused without remembering it (RFC 3261 §8.2.7);
+    /// everything else will be sent again by its sender.
+    fn shed(&self, letter: Forwarded) {
+        self.count(Count::DatagramsShed);
+        let Forwarded { flow, bytes } = letter;
+        if !bytes.starts_with(b"INVITE ") || self.running.snapshot.identify(flow).is_none() {
+            return;
+        }
+        let Read::Message(invite) = read(bytes, &Limits::default()) else {
+            return;
+        };
+        let (None, Ok(via)) = (invite.to_tag(), invite.via()) else {
+            return;
+        };
+        let remote = response_address(&via, flow.remote);
+        let mut refusal = reply(
+            &invite,
+            503,
+            "Service Unavailable",
+            Some("shed"),
+            Some(flow.remote),
+        );
+        refusal.header(Name::RetryAfter, RETRY_AFTER);
+        let _ = self.send(Flow { remote, ..flow }, &refusal.finish(None));
+    }
+
+    fn pulse(&self) -> Pulse {
+        let calls = self.b2bua.active_calls();
+        Pulse {
+            shard: self.share.shard,
+            calls,
+            idle: self.b2bua.is_idle(),
+        }
+    }
+
+    fn count(&self, count: Count) {
+        self.observer.counters().add(count);
+    }
+}
+
+#[cfg(test)]
+mod tests;

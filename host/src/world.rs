@@ -1,0 +1,119 @@
+//! What policies may know of this node: trunks with their live state, and tables.
+//!
+//! [`Live`] is the truth; [`WhatIf`] lays assumptions over it for questions such as "and if gw-a
+//! were down?". Neither blocks nor does IO.
+
+use std::sync::Arc;
+
+use intertrunk_policy::{Row, TrunkFacts, World};
+use intertrunk_proto::Snapshot;
+use intertrunk_proto::trunk::{Health, Trunk};
+
+use crate::tables::Tables;
+
+/// The world of one configuration.
+#[derive(Debug)]
+pub struct Live {
+    snapshot: Arc<Snapshot>,
+    tables: Arc<Tables>,
+}
+
+impl Live {
+    /// The world as this configuration and the state of its trunks have it.
+    pub fn new(snapshot: Arc<Snapshot>, tables: Arc<Tables>) -> Live {
+        Live { snapshot, tables }
+    }
+}
+
+impl World for Live {
+    fn trunk(&self, name: &str) -> Option<TrunkFacts> {
+        self.snapshot.trunk_named(name).map(|trunk| facts(trunk))
+    }
+
+    fn trunks(&self) -> Vec<TrunkFacts> {
+        self.snapshot
+            .trunks
+            .iter()
+            .map(|trunk| facts(trunk))
+            .collect()
+    }
+
+    fn exact(&self, table: &str, key: &str) -> Option<Row> {
+        self.tables.named(table)?.exact(key).cloned()
+    }
+
+    fn longest_prefix(&self, table: &str, key: &str) -> Option<Row> {
+        self.tables.named(table)?.prefixes(key).next().cloned()
+    }
+
+    fn prefixes(&self, table: &str, key: &str) -> Vec<Row> {
+        self.tables
+            .named(table)
+            .map_or_else(Vec::new, |t| t.prefixes(key).cloned().collect())
+    }
+}
+
+fn facts(trunk: &Trunk) -> TrunkFacts {
+    TrunkFacts {
+        name: trunk.name.to_string(),
+        kind: trunk.kind,
+        site: trunk.site.clone(),
+        tags: trunk.tags.clone(),
+        health: trunk.state.health(),
+        active: trunk.state.active(),
+        limit: trunk.calls_max,
+        // Not measured in this version: a policy sees every trunk as answering well.
+        answered_permille: 1000,
+        pdd_ms: 0,
+    }
+}
+
+/// Another world with some trunks assumed down and some assumed full.
+pub struct WhatIf {
+    /// The world without assumptions.
+    pub base: Arc<dyn World>,
+    /// Trunks assumed down.
+    pub down: Vec<String>,
+    /// Trunks assumed full.
+    pub full: Vec<String>,
+}
+
+impl WhatIf {
+    fn assume(&self, mut facts: TrunkFacts) -> TrunkFacts {
+        if self.down.contains(&facts.name) {
+            facts.health = Health::Down;
+        }
+        if self.full.contains(&facts.name) {
+            // A trunk without a limit is never full, so the assumption gives it one.
+            let limit = *facts.limit.get_or_insert(facts.active.max(1));
+            facts.active = limit;
+        }
+        facts
+    }
+}
+
+impl World for WhatIf {
+    fn trunk(&self, name: &str) -> Option<TrunkFacts> {
+        self.base.trunk(name).map(|facts| self.assume(facts))
+    }
+
+    fn trunks(&self) -> Vec<TrunkFacts> {
+        self.base
+            .trunks()
+            .into_iter()
+            .map(|facts| self.assume(facts))
+            .collect()
+    }
+
+    fn exact(&self, table: &str, key: &str) -> Option<Row> {
+        self.base.exact(table, key)
+    }
+
+    fn longest_prefix(&self, table: &str, key: &str) -> Option<Row> {
+        self.base.longest_prefix(table, key)
+    }
+
+    fn prefixes(&self, table: &str, key: &str) -> Vec<Row> {
+        self.base.prefixes(table, key)
+    }
+}

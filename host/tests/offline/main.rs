@@ -1,0 +1,9 @@
+//! The commands that open no socket, as a user types them: the real binary, real files, its output
+//! and its exit codes.
+#![allow(clippy::unwrap_used)]
+
+mod check;
+mod command_line;
+mod policy;
+mod route;
+mod world;

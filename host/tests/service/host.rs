@@ -1,0 +1,258 @@
+//! The binary at work: started in a folder of its own, watched by its log, asked by its admin API.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::phone::{PATIENCE, Phone};
+
+/// Numbers of the public network begin with 9 for the PBX; extensions are the last four digits.
+pub const DIALPLAN: &str = r#"
+[[normalize]]
+trunk = "pbx-a"
+called = [{ match = '^9(\d{10})$', to = '+1$1' }]
+
+[[route]]
+name = "refused"
+prefix = "+1900"
+reject = 403
+
+[[route]]
+name = "extensions"
+from = "gw-a"
+prefix = "+1425555"
+to = "pbx-a"
+
+[[route]]
+name = "public"
+from = "pbx-a"
+prefix = "+1"
+to = "gw-a"
+"#;
+
+/// A host with a PBX and a gateway.
+pub struct Host {
+    child: Child,
+    pub folder: PathBuf,
+    pub sip: SocketAddr,
+    pub admin: SocketAddr,
+    pub pbx: Phone,
+    pub gw: Phone,
+    log: Receiver<Value>,
+}
+
+/// What the admin API answered.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub body: Value,
+    pub text: String,
+}
+
+impl Host {
+    /// Starts one with this many shards. `more` is added to its configuration.
+    pub fn start(name: &str, shards: u16, more: &str) -> Host {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("service").join(name);
+        let _was_not_there = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let (pbx, gw) = (Phone::new(), Phone::new());
+        std::fs::write(folder.join("dialplan.toml"), DIALPLAN).unwrap();
+        std::fs::write(
+            folder.join("intertrunk.toml"),
+            configuration(shards, pbx.address(), gw.address(), more),
+        )
+        .unwrap();
+        let mut child = command(&folder).spawn().unwrap();
+        let log = follow(&mut child);
+        let unset = "127.0.0.1:0".parse().unwrap();
+        let mut host = Host { child, folder, sip: unset, admin: unset, pbx, gw, log };
+        let address = |line: &Value| line["address"].as_str().unwrap().parse().unwrap();
+        host.admin = address(&host.logs("admin API listens"));
+        host.sip = address(&host.logs("listening"));
+        host.logs("ready for calls");
+        host
+    }
+
+    /// Waits for a log line with this message.
+    #[track_caller]
+    pub fn logs(&self, message: &str) -> Value {
+        let give_up = Instant::now() + PATIENCE * 6;
+        let mut seen = Vec::new();
+        loop {
+            let left = give_up.saturating_duration_since(Instant::now());
+            let Ok(line) = self.log.recv_timeout(left) else {
+                panic!("no {message:?} in the log, but: {seen:#?}")
+            };
+            if line["message"].as_str().is_some_and(|m| m.contains(message)) {
+                return line;
+            }
+            seen.push(line);
+        }
+    }
+
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Reply {
+        Reply::of(agent().get(self.url(path)).call())
+    }
+
+    #[track_caller]
+    pub fn post(&self, path: &str, body: &[u8]) -> Reply {
+        Reply::of(agent().post(self.url(path)).send(body))
+    }
+
+    #[track_caller]
+    pub fn delete(&self, path: &str) -> Reply {
+        Reply::of(agent().delete(self.url(path)).call())
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.admin)
+    }
+
+    /// The counter with this name.
+    pub fn counter(&self, name: &str) -> u64 {
+        self.get("/v1/status").body["counters"][name].as_u64().unwrap()
+    }
+
+    /// Asks again until the answer is good.
+    #[track_caller]
+    pub fn until<T>(&self, what: &str, ask: impl Fn(&Host) -> Option<T>) -> T {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            if let Some(answer) = ask(self) {
+                return answer;
+            }
+            assert!(Instant::now() < give_up, "in vain: {what}");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Waits for the records of `n` calls, in the order in which they ended.
+    #[track_caller]
+    pub fn records(&self, n: usize) -> Vec<Value> {
+        self.until(&format!("{n} records"), |host| {
+            let file = std::fs::read_dir(host.folder.join("cdr")).unwrap().next()?.unwrap();
+            let text = std::fs::read_to_string(file.path()).unwrap();
+            let whole = text.lines().map_while(|line| serde_json::from_str(line).ok());
+            let records: Vec<Value> = whole.collect();
+            (records.len() >= n).then_some(records)
+        })
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn ends(&mut self) -> ExitStatus {
+        self.logs("stopped");
+        self.child.wait().unwrap()
+    }
+
+    /// Whether the process is still there.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ended_already = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Reply {
+    #[track_caller]
+    fn of(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Reply {
+        let mut response = response.unwrap();
+        let text = response.body_mut().read_to_string().unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Reply { status: response.status().as_u16(), body, text }
+    }
+
+    /// Fails with everything that was said unless the status is this one.
+    #[track_caller]
+    pub fn is(self, status: u16) -> Reply {
+        assert_eq!(self.status, status, "{}", self.text);
+        self
+    }
+}
+
+pub fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(PATIENCE * 6))
+        .build()
+        .into()
+}
+
+/// Another policy, as a core module: the PBX is called by its extension, the gateway by all else.
+pub const EXTENSIONS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/policy_extensions.wasm"));
+
+pub fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_intertrunk"));
+    command
+        .args(["run", "-c", "intertrunk.toml", "--log", "debug", "--log-format", "json"])
+        .current_dir(folder)
+        .env_remove("RUST_LOG")
+        .stderr(Stdio::piped());
+    command
+}
+
+fn follow(child: &mut Child) -> Receiver<Value> {
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let (to, log) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            let _nobody_listens = to.send(serde_json::from_str(&line).unwrap_or(Value::String(line)));
+        }
+    });
+    log
+}
+
+fn configuration(shards: u16, pbx: SocketAddr, gw: SocketAddr, more: &str) -> String {
+    format!(
+        r#"
+[node]
+name = "edge-1"
+shards = {shards}
+
+[[listen]]
+name = "lan"
+address = "127.0.0.1:0"
+
+[[trunk]]
+name = "pbx-a"
+kind = "pbx"
+listen = "lan"
+peers = ["sip:{pbx}"]
+policy = "main"
+
+[[trunk]]
+name = "gw-a"
+kind = "pstn"
+listen = "lan"
+peers = ["sip:{gw}"]
+policy = "main"
+
+[policy.main]
+module = "builtin:standard"
+config = "dialplan.toml"
+
+[cdr]
+dir = "cdr"
+
+[admin]
+listen = "127.0.0.1:0"
+{more}
+"#
+    )
+}

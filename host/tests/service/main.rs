@@ -1,0 +1,11 @@
+//! The running service from outside: the real binary, real sockets on loopback, its admin API, its
+//! signals and its records.
+#![allow(clippy::unwrap_used)]
+
+mod admin;
+mod calls;
+mod host;
+mod hostile;
+mod phone;
+mod reload;
+mod stop;

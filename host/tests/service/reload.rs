@@ -1,0 +1,121 @@
+//! Policies and configuration changed under calls that are up.
+
+use crate::host::{DIALPLAN, EXTENSIONS, Host};
+
+#[test]
+fn a_policy_is_swapped_while_a_call_is_up() {
+    let host = Host::start("swap", 2, "");
+    let (mut before, _, invite) = host.gw.call(host.sip, "+14255550100", &host.pbx);
+    assert_eq!(invite.number(), "+14255550100");
+
+    let staged = host.post("/v1/policies/main/stage", EXTENSIONS).is(200).body;
+    assert_eq!(staged["generation"], 2);
+    let (mut still, _, invite) = host.gw.call(host.sip, "+14255550100", &host.pbx);
+    assert_eq!(invite.number(), "+14255550100", "staged is not live");
+
+    assert_eq!(host.post("/v1/policies/main/promote", b"").is(200).body["generation"], 2);
+    let (mut after, _, invite) = host.gw.call(host.sip, "+14255550100", &host.pbx);
+    assert_eq!(invite.number(), "0100");
+
+    host.gw.hang_up(&mut before, &host.pbx);
+    host.gw.hang_up(&mut still, &host.pbx);
+    host.gw.hang_up(&mut after, &host.pbx);
+
+    assert_eq!(host.post("/v1/policies/main/rollback", b"").is(200).body["generation"], 1);
+    let (mut back, _, invite) = host.gw.call(host.sip, "+14255550100", &host.pbx);
+    assert_eq!(invite.number(), "+14255550100");
+    host.gw.hang_up(&mut back, &host.pbx);
+
+    let records = host.records(4);
+    let generations: Vec<u64> =
+        records.iter().map(|record| record["generation"].as_u64().unwrap()).collect();
+    assert_eq!(generations, [1, 1, 2, 1]);
+    assert!(records.iter().all(|record| record["final_code"] == 200));
+    assert_ne!(records[0]["policy_sha256"], records[2]["policy_sha256"]);
+}
+
+#[test]
+fn what_is_no_policy_is_refused_and_changes_nothing() {
+    let host = Host::start("no-policy", 1, "");
+    let refused = host.post("/v1/policies/main/stage", b"\x7fELF, surely").is(422);
+    assert!(refused.body["error"].as_str().unwrap().contains("main"), "{}", refused.text);
+    host.post("/v1/policies/main/promote", b"").is(409);
+    host.post("/v1/policies/main/rollback", b"").is(409);
+    host.post("/v1/policies/other/promote", b"").is(404);
+    let policies = host.get("/v1/policies").is(200).body;
+    assert_eq!(policies[0]["live"]["generation"], 1);
+    assert!(!policies[0]["last_rejected"].is_null());
+
+    let (mut call, _, _) = host.pbx.call(host.sip, "92065551234", &host.gw);
+    host.pbx.hang_up(&mut call, &host.gw);
+    assert_eq!(host.records(1)[0]["generation"], 1);
+}
+
+#[test]
+fn a_hangup_signal_puts_changed_settings_into_effect() {
+    let host = Host::start("hangup", 2, "");
+    let (mut before, _, _) = host.pbx.call(host.sip, "92065551234", &host.gw);
+
+    let changed = DIALPLAN.replace("to = '+1$1'", "to = '+1999$1'");
+    std::fs::write(host.folder.join("dialplan.toml"), changed).unwrap();
+    host.signal("-HUP");
+    host.logs("configuration reloaded");
+    let (mut after, _, invite) = host.pbx.call(host.sip, "92065551234", &host.gw);
+    assert_eq!(invite.number(), "+19992065551234");
+
+    host.signal("-HUP");
+    host.logs("configuration reloaded");
+    let live = host.get("/v1/policies").body[0]["live"]["generation"].clone();
+    assert_eq!(live, 2, "what has not changed keeps its generation");
+
+    host.pbx.hang_up(&mut before, &host.gw);
+    host.pbx.hang_up(&mut after, &host.gw);
+    let records = host.records(2);
+    assert_eq!((&records[0]["generation"], &records[1]["generation"]), (&1.into(), &2.into()));
+}
+
+#[test]
+fn a_configuration_with_faults_changes_nothing() {
+    let host = Host::start("faults", 1, "");
+    let file = host.folder.join("intertrunk.toml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    let faulty = good.replace("kind = \"pstn\"", "kind = \"pots\"") + "\n[nonsense]\n";
+    std::fs::write(&file, faulty).unwrap();
+    let refused = host.post("/v1/reload", b"").is(422);
+    let faults = refused.body["faults"].as_array().unwrap();
+    assert_eq!(faults.len(), 2, "both at once: {}", refused.text);
+    host.signal("-HUP");
+    host.logs("nothing has changed");
+
+    std::fs::write(&file, &good).unwrap();
+    std::fs::write(host.folder.join("dialplan.toml"), "[[route]]\nnonsense = 1\n").unwrap();
+    let refused = host.post("/v1/reload", b"").is(422);
+    assert!(refused.text.contains("dialplan.toml"), "{}", refused.text);
+
+    let moved = good.replacen("127.0.0.1:0", "127.0.0.1:5999", 1);
+    std::fs::write(&file, moved).unwrap();
+    let refused = host.post("/v1/reload", b"").is(409);
+    assert!(refused.text.contains("listener `lan`"), "{}", refused.text);
+
+    let (mut call, _, invite) = host.pbx.call(host.sip, "92065551234", &host.gw);
+    assert_eq!(invite.number(), "+12065551234");
+    host.pbx.hang_up(&mut call, &host.gw);
+}
+
+#[test]
+fn a_trunk_can_be_added_while_a_call_is_up() {
+    let host = Host::start("add-trunk", 2, "");
+    let (mut call, _, _) = host.pbx.call(host.sip, "92065551234", &host.gw);
+    let file = host.folder.join("intertrunk.toml");
+    let added = "[[trunk]]\nname = \"gw-b\"\nkind = \"pstn\"\nlisten = \"lan\"\n\
+                 peers = [\"sip:127.0.0.1:9\"]\npolicy = \"main\"\n";
+    let text = std::fs::read_to_string(&file).unwrap() + added;
+    std::fs::write(&file, text).unwrap();
+    host.post("/v1/reload", b"").is(200);
+    let trunks = host.get("/v1/trunks").body;
+    assert_eq!(trunks.as_array().unwrap().len(), 3);
+    assert_eq!(trunks[1]["calls_out"], 1, "the count goes on: {trunks}");
+    host.pbx.hang_up(&mut call, &host.gw);
+    host.records(1);
+    assert_eq!(host.get("/v1/trunks").body[1]["calls_out"], 0);
+}

@@ -1,0 +1,12 @@
+//! `cargo xtask demo`: builds the host and runs its demonstration.
+
+use anyhow::Result;
+
+use crate::cargo;
+
+/// Builds, then runs `intertrunk demo` with `args`.
+pub fn run(args: &[String]) -> Result<()> {
+    let mut words = vec!["run", "--quiet", "--package", "intertrunk", "--", "demo"];
+    words.extend(args.iter().map(String::as_str));
+    cargo::run(&words)
+}

@@ -1,0 +1,157 @@
+//! The host's call records, held against what the callers did.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+/// What each record of a phase must say.
+pub struct Expected {
+    /// How the dialled numbers of this phase begin, and of no other.
+    pub dialled: &'static str,
+    /// What that beginning becomes on the called side.
+    pub sent: &'static str,
+    /// Trunk and code of each attempt.
+    pub attempts: &'static [(&'static str, u64)],
+    /// Which side hangs up.
+    pub ended_by: &'static str,
+}
+
+/// What the records of a phase add up to.
+pub struct Told {
+    pub records: usize,
+    pub generations: usize,
+    pub modules: usize,
+}
+
+/// All records of a run.
+pub struct Records(Vec<Value>);
+
+impl Records {
+    /// Reads every file of the directory.
+    pub fn read(dir: &Path) -> Result<Records> {
+        let mut records = Vec::new();
+        let entries =
+            fs::read_dir(dir).with_context(|| format!("no records in {}", dir.display()))?;
+        for entry in entries {
+            let path = entry?.path();
+            for (i, line) in fs::read_to_string(&path)?.lines().enumerate() {
+                let place = || format!("{}:{}: not JSON", path.display(), i + 1);
+                records.push(serde_json::from_str(line).with_context(place)?);
+            }
+        }
+        Ok(Records(records))
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Adds to `faults` where the records differ from what was placed.
+    pub fn compare(&self, expected: &Expected, calls: u32, faults: &mut Vec<String>) -> Told {
+        let mine: Vec<&Value> = self
+            .0
+            .iter()
+            .filter(|r| text(r, "callee_in").starts_with(expected.dialled))
+            .collect();
+        if mine.len() != calls as usize {
+            let n = mine.len();
+            faults.push(format!(
+                "{n} records of numbers {}…, {calls} calls",
+                expected.dialled
+            ));
+        }
+        let odd: Vec<_> = mine
+            .iter()
+            .filter_map(|r| Some((r, odd(r, expected)?)))
+            .collect();
+        if let Some((record, why)) = odd.first() {
+            faults.push(format!(
+                "{} records differ, the first in {why}: {record}",
+                odd.len()
+            ));
+        }
+        let distinct = |key: &str| {
+            mine.iter()
+                .map(|r| r[key].to_string())
+                .collect::<BTreeSet<_>>()
+        };
+        Told {
+            records: mine.len(),
+            generations: distinct("generation").len(),
+            modules: distinct("policy_sha256").len(),
+        }
+    }
+}
+
+/// The first field of a record that is not as expected.
+fn odd(record: &Value, expected: &Expected) -> Option<&'static str> {
+    let rest = text(record, "callee_in").strip_prefix(expected.dialled)?;
+    let last = expected.attempts.last().map(|(trunk, _)| *trunk)?;
+    let attempts = record["attempts"].as_array().map_or(&[][..], Vec::as_slice);
+    let as_told = attempts.len() == expected.attempts.len()
+        && attempts
+            .iter()
+            .zip(expected.attempts)
+            .all(|(a, (trunk, code))| text(a, "trunk") == *trunk && a["code"] == *code);
+    let checks = [
+        (
+            "callee_out",
+            text(record, "callee_out") == format!("{}{rest}", expected.sent),
+        ),
+        ("final_code", record["final_code"] == 200),
+        ("egress_trunk", text(record, "egress_trunk") == last),
+        ("attempts", as_told),
+        ("ended_by", text(record, "ended_by") == expected.ended_by),
+        ("answered_at", record["answered_at"].is_string()),
+        (
+            "fallback",
+            record["fallback"].is_null() || record["fallback"] == false,
+        ),
+    ];
+    checks
+        .into_iter()
+        .find_map(|(field, good)| (!good).then_some(field))
+}
+
+fn text<'a>(record: &'a Value, key: &str) -> &'a str {
+    record[key].as_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Expected, odd};
+    use serde_json::json;
+
+    #[test]
+    fn a_record_that_tells_another_story_is_named_by_its_field() {
+        let expected = Expected {
+            dialled: "9206555",
+            sent: "+1206555",
+            attempts: &[("gw-a", 503), ("gw-b", 200)],
+            ended_by: "caller",
+        };
+        let good = json!({
+            "callee_in": "92065550123", "callee_out": "+12065550123", "final_code": 200,
+            "egress_trunk": "gw-b", "ended_by": "caller", "answered_at": "2026-01-01T00:00:00.000Z",
+            "fallback": null,
+            "attempts": [{"trunk": "gw-a", "code": 503}, {"trunk": "gw-b", "code": 200}],
+        });
+        assert_eq!(odd(&good, &expected), None);
+        for (field, value) in [
+            ("callee_out", json!("+12065550124")),
+            ("final_code", json!(503)),
+            ("egress_trunk", json!("gw-a")),
+            ("attempts", json!([{"trunk": "gw-b", "code": 200}])),
+            ("ended_by", json!("host")),
+            ("answered_at", json!(null)),
+            ("fallback", json!("timeout")),
+        ] {
+            let mut bad = good.clone();
+            bad[field] = value;
+            assert_eq!(odd(&bad, &expected), Some(field));
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The host under test: `intertrunk run`, driven by its admin API and by signals.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use super::http;
+use super::process::Process;
+
+const ADMIN: &str = "127.0.0.1:18060";
+const STARTS_WITHIN: Duration = Duration::from_secs(30);
+const HANGS_UP_WITHIN: Duration = Duration::from_secs(5);
+const DRAINS_WITHIN: Duration = Duration::from_secs(60);
+
+/// A running host.
+pub struct Service {
+    process: Process,
+}
+
+impl Service {
+    /// Starts it in `dir` with the configuration there, and waits until it takes calls.
+    pub fn start(intertrunk: &Path, dir: &Path) -> Result<Service> {
+        let log = File::create(dir.join("intertrunk.log"))?;
+        let mut command = Command::new(intertrunk);
+        command
+            .args(["run", "-c", "intertrunk.toml"])
+            .current_dir(dir)
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        let mut process = Process::start("intertrunk run", &mut command)?;
+        let deadline = Instant::now() + STARTS_WITHIN;
+        while let Err(why) = http::request(ADMIN, "GET", "/readyz", b"") {
+            if let Some(status) = process.ended()? {
+                bail!(
+                    "intertrunk run ended with {status}; see {}/intertrunk.log",
+                    dir.display()
+                );
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "not ready within {STARTS_WITHIN:?}: {why:#}"
+            );
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(Service { process })
+    }
+
+    /// Stages a module in the policy `main` and makes it live.
+    pub fn swap(&self, module: &[u8]) -> Result<()> {
+        http::request(ADMIN, "POST", "/v1/policies/main/stage", module)?;
+        http::request(ADMIN, "POST", "/v1/policies/main/promote", b"")?;
+        Ok(())
+    }
+
+    /// Waits until no call is up any more: each side has hung up already.
+    pub fn wait_until_idle(&self) -> Result<()> {
+        let deadline = Instant::now() + HANGS_UP_WITHIN;
+        loop {
+            let body = http::request(ADMIN, "GET", "/v1/calls", b"")?;
+            let calls: Value = serde_json::from_str(&body).context("/v1/calls is JSON")?;
+            let list = calls.get("calls").unwrap_or(&calls);
+            let up = list.as_array().context("/v1/calls lists calls")?.len();
+            if up == 0 {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "{up} calls still up after the last hang-up"
+            );
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// SIGTERM; the host must finish and exit with 0.
+    pub fn drain(mut self) -> Result<()> {
+        self.process.terminate()?;
+        let status = self.process.wait(Instant::now() + DRAINS_WITHIN)?;
+        ensure!(
+            status.success(),
+            "intertrunk run ended with {status} after SIGTERM"
+        );
+        Ok(())
+    }
+}

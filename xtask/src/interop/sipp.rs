@@ -1,0 +1,239 @@
+//! SIPp as one party of a phase: started bounded in calls and time, judged by its exit code and by
+//! its own statistics.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::net::SocketAddrV4;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::process::{self, Process};
+
+const HOST: &str = "127.0.0.1:15060";
+
+/// A party that places calls.
+pub struct Caller {
+    pub scenario: &'static str,
+    pub numbers: &'static str,
+    pub address: &'static str,
+}
+
+/// A party that takes calls.
+pub struct Callee {
+    pub scenario: &'static str,
+    pub address: &'static str,
+}
+
+/// Makes sure that SIPp is there; installs it where that is possible without asking.
+pub fn ensure() -> Result<()> {
+    if Command::new("sipp").arg("-v").output().is_ok() {
+        return Ok(());
+    }
+    let root = Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|id| id.stdout.starts_with(b"0\n"));
+    ensure!(
+        root && Path::new("/usr/bin/apt-get").exists(),
+        "sipp is missing; install it: `apt-get install sip-tester` on Debian and Ubuntu, \
+         https://github.com/SIPp/sipp elsewhere"
+    );
+    process::complete(
+        Command::new("apt-get")
+            .args(["install", "-y", "--no-install-recommends", "sip-tester"])
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    )
+}
+
+impl Caller {
+    /// Starts to place `calls` through the host.
+    pub fn start(&self, dir: &Path, calls: u32, per_second: u32, budget: Duration) -> Result<Sipp> {
+        let per_second = per_second.to_string();
+        let numbers = [
+            "-inf",
+            self.numbers,
+            "-cid_str",
+            "caller-%u-%p@%s",
+            "-r",
+            &per_second,
+            HOST,
+        ];
+        Sipp::start(dir, self.scenario, self.address, calls, budget, &numbers)
+    }
+}
+
+impl Callee {
+    /// Starts to take `calls`.
+    pub fn start(&self, dir: &Path, calls: u32, budget: Duration) -> Result<Sipp> {
+        Sipp::start(dir, self.scenario, self.address, calls, budget, &[])
+    }
+}
+
+/// A running SIPp.
+pub struct Sipp {
+    name: String,
+    address: SocketAddrV4,
+    process: Process,
+    statistics: PathBuf,
+    errors: PathBuf,
+}
+
+impl Sipp {
+    fn start(
+        dir: &Path,
+        scenario: &str,
+        address: &str,
+        calls: u32,
+        budget: Duration,
+        more: &[&str],
+    ) -> Result<Sipp> {
+        let address: SocketAddrV4 = address
+            .parse()
+            .context("addresses here are IPv4 literals")?;
+        let name = format!("{}-{}", scenario.trim_end_matches(".xml"), address.ip());
+        let file = |ending: &str| dir.join(format!("{name}-{calls}{ending}"));
+        let (statistics, errors) = (file(".csv"), file(".errors"));
+        let screen = File::create(file(".screen"))?;
+        let mut command = Command::new("sipp");
+        command
+            .args(["-sf", scenario, "-i", &address.ip().to_string()])
+            .args(["-p", &address.port().to_string(), "-m", &calls.to_string()])
+            .args([
+                "-nostdin",
+                "-trace_err",
+                "-trace_stat",
+                "-fd",
+                "1",
+                "-recv_timeout",
+                "10000",
+            ])
+            .args([
+                "-timeout",
+                &format!("{}s", budget.as_secs()),
+                "-timeout_error",
+            ])
+            .arg("-error_file")
+            .arg(&errors)
+            .arg("-stf")
+            .arg(&statistics)
+            .args(more)
+            .current_dir(dir)
+            .stdout(screen.try_clone()?)
+            .stderr(screen);
+        let process = Process::start(format!("sipp {name}"), &mut command)?;
+        Ok(Sipp {
+            name,
+            address,
+            process,
+            statistics,
+            errors,
+        })
+    }
+
+    /// Waits until its socket is bound, as the kernel tells: asking SIPp itself would be a call.
+    pub fn wait_until_bound(&self, deadline: Instant) -> Result<()> {
+        let [a, b, c, d] = self.address.ip().octets();
+        let port = self.address.port();
+        let socket = format!(" {d:02X}{c:02X}{b:02X}{a:02X}:{port:04X} ");
+        while !fs::read_to_string("/proc/net/udp")?.contains(&socket) {
+            ensure!(Instant::now() < deadline, "sipp {} did not bind", self.name);
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.process.ended()?.is_some())
+    }
+
+    /// Waits for its end and counts.
+    pub fn finish(mut self, deadline: Instant) -> Result<Tally> {
+        let status = self.process.wait(deadline)?;
+        let table = fs::read_to_string(&self.statistics)
+            .with_context(|| format!("sipp {} wrote no statistics", self.name))?;
+        Ok(Tally {
+            exit: status.code(),
+            good: column(&table, "SuccessfulCall(C)")?,
+            failed: column(&table, "FailedCall(C)")?,
+            retransmissions: column(&table, "Retransmissions(C)")?,
+            first_error: first_lines(&self.errors),
+            name: self.name,
+        })
+    }
+}
+
+/// What one SIPp counted.
+pub struct Tally {
+    name: String,
+    pub exit: Option<i32>,
+    pub good: u32,
+    pub failed: u32,
+    pub retransmissions: u32,
+    first_error: String,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tally {
+            name,
+            good,
+            failed,
+            first_error,
+            ..
+        } = self;
+        let exit = self
+            .exit
+            .map_or("a signal".to_owned(), |code| code.to_string());
+        write!(
+            f,
+            "sipp {name}: {good} good, {failed} failed, exit {exit}{first_error}"
+        )
+    }
+}
+
+/// The value of one column in the last row of a statistics file.
+fn column(table: &str, name: &str) -> Result<u32> {
+    let mut lines = table.lines();
+    let header = lines.next().context("statistics are empty")?;
+    let last = lines.next_back().context("statistics have no row")?;
+    let Some(place) = header.split(';').position(|column| column == name) else {
+        bail!("statistics have no column {name}");
+    };
+    let value = last
+        .split(';')
+        .nth(place)
+        .context("the last row is short")?;
+    value
+        .parse()
+        .with_context(|| format!("{name} is {value:?}"))
+}
+
+fn first_lines(errors: &Path) -> String {
+    let Ok(text) = fs::read(errors) else {
+        return String::new();
+    };
+    let text = String::from_utf8_lossy(&text);
+    text.lines()
+        .skip(1)
+        .take(12)
+        .map(|line| format!("\n    {line}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::column;
+
+    #[test]
+    fn counts_are_read_from_the_last_row() {
+        let table = "Time;FailedCall(P);FailedCall(C);\n1;0;0;\n2;1;3;\n";
+        assert_eq!(column(table, "FailedCall(C)").ok(), Some(3));
+        assert!(column(table, "SuccessfulCall(C)").is_err());
+        assert!(column("Time;FailedCall(C);\n", "FailedCall(C)").is_err());
+    }
+}

@@ -1,0 +1,70 @@
+//! The repository's commands, `cargo xtask …`: one file each.
+//!
+//! Owns how the project is built, tried and checked on a developer's machine and in CI; nothing
+//! here is part of the product.
+
+mod cargo;
+mod ci;
+mod demo;
+mod interop;
+mod lint;
+mod test;
+mod wasm_target;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Build, try and check Intertrunk",
+    disable_version_flag = true
+)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Place real calls through the host in an embedded PBX-to-PBX-to-PSTN world
+    Demo {
+        /// Handed on to `intertrunk demo`, such as --json
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Every test that needs no outside program
+    Test {
+        /// Handed on to `cargo test`, such as -p intertrunk-proto
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// SIPp as PBX and gateways, hot swap every second meanwhile
+    Interop {
+        /// Calls of the long run, at 100 a second
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(100..=9000))]
+        calls: u32,
+    },
+    /// Formatting and clippy, as CI wants them
+    Lint,
+    /// All of the above, as CI runs it
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let outcome = wasm_target::ensure().and_then(|()| match Args::parse().command {
+        Command::Demo { args } => demo::run(&args),
+        Command::Test { args } => test::run(&args),
+        Command::Interop { calls } => interop::run(calls),
+        Command::Lint => lint::run(),
+        Command::Ci => ci::run(),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("error: {why:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

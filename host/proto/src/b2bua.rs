@@ -237,7 +237,7 @@ impl B2bua {
             if self.core.snapshot.identify(flow).is_none() {
                 return self.dropped(flow, DropCause::UnknownSource, "a CANCEL of no trunk");
             }
-            return self.answer_statelessly(flow, cancel, 481);
+            return self.answer(flow, cancel, 481);
         };
         let server = self.core.table.open(cancel, flow, None);
         let tag = self.core.rng.token().to_string();
@@ -277,11 +277,11 @@ impl B2bua {
             return self.dropped(flow, DropCause::UnknownSource, "a request of no trunk");
         };
         if request.to_tag().is_some() {
-            return self.answer_statelessly(flow, &request, 481);
+            return self.answer(flow, &request, 481);
         }
         match request.method() {
             Method::Invite => self.invite(flow, request, &trunk),
-            Method::Options => self.answer_statelessly(flow, &request, 200),
+            Method::Options => self.answer(flow, &request, 200),
             Method::Ack
             | Method::Bye
             | Method::Cancel
@@ -294,7 +294,7 @@ impl B2bua {
             | Method::Notify
             | Method::Message
             | Method::Publish
-            | Method::Other(_) => self.answer_statelessly(flow, &request, 405),
+            | Method::Other(_) => self.answer(flow, &request, 405),
         }
     }
 
@@ -320,11 +320,11 @@ impl B2bua {
             None
         };
         if let Some(code) = code {
-            return self.answer_statelessly(flow, &invite, code);
+            return self.answer(flow, &invite, code);
         }
         let seat = Seat::take(trunk, Direction::In);
         let (Some(listener), Some(policy), Some(seat)) = (listener, policy, seat) else {
-            return self.answer_statelessly(flow, &invite, 503);
+            return self.answer(flow, &invite, 503);
         };
         let trunk = Arc::clone(trunk);
         let core = &mut self.core;
@@ -344,8 +344,9 @@ impl B2bua {
         });
     }
 
-    /// Answers without remembering: what comes again is answered again, alike but for the tag.
-    fn answer_statelessly(&mut self, flow: Flow, request: &Message, code: u16) {
+    /// Answers a request that makes no call, in a transaction of its own: whatever changes until
+    /// it comes again, it gets the same answer. Only under overload nothing is remembered.
+    fn answer(&mut self, flow: Flow, request: &Message, code: u16) {
         let tag = self.core.rng.token().to_string();
         let phrase = intertrunk_sip::reason_phrase(code);
         let mut b = reply(request, code, phrase, Some(&tag), Some(flow.remote));
@@ -363,7 +364,13 @@ impl B2bua {
             }
             _ => {}
         }
-        self.core.transmit(flow.back_to_sender(request), b.finish(None));
+        let bytes = b.finish(None);
+        if self.core.table.len() >= self.core.snapshot.limits.transactions_max {
+            self.core.transmit(flow.back_to_sender(request), bytes);
+        } else {
+            let server = self.core.table.open(request, flow, None);
+            self.core.respond(server, code, bytes);
+        }
         if code != 200 {
             self.core.event(Event::Refused { flow, code });
         }

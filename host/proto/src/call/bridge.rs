@@ -116,9 +116,6 @@ impl Call {
                 } else {
                     LegId::A
                 };
-                if let Some(leg) = self.leg_mut(r.leg) {
-                    leg.unacked = None;
-                }
                 let cause = super::story::q850_in(&r.request).unwrap_or(16);
                 self.hang_up(other, core);
                 // The side that hung up may still wait for our ACK (its 2xx held an offer).

@@ -1,0 +1,23 @@
+//! A deterministic world for the call machines: one host, model user agents, a network that loses,
+//! delays, reorders and repeats, a policy that is slow, wrong or silent, and one clock.
+//!
+//! Everything follows from one seed. The user agents are written from RFC 3261 alone and share
+//! nothing with the machines but the parser. `World` runs it, `rules` says what must always hold.
+
+pub mod net;
+pub mod policy;
+pub mod rules;
+pub mod ua;
+pub mod world;
+
+pub use net::Weather;
+pub use policy::{Decision, Mood};
+pub use ua::{Errand, Final, Manner, Ring, Ua};
+pub use world::World;
+
+use std::time::Duration;
+
+/// Milliseconds, in fewer letters.
+pub const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}

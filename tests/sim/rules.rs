@@ -1,0 +1,103 @@
+//! What must hold when a world has come to rest.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use intertrunk_proto::{CallId, Event};
+
+use crate::world::World;
+
+/// Longer than the longest call: every attempt of every plan may ring for three minutes.
+pub const REST: Duration = Duration::from_secs(20_000);
+
+/// Lets the world come to rest and collects every rule that is broken.
+pub fn settle(world: &mut World) -> Vec<String> {
+    world.run(REST);
+    let mut broken = std::mem::take(&mut world.broken);
+    for ua in &mut world.uas {
+        broken.append(&mut ua.complaints);
+    }
+    broken.extend(nothing_is_left(world));
+    broken.extend(one_record_a_call(world));
+    broken.extend(no_ghosts(world));
+    broken.extend(callers_are_answered(world));
+    broken
+}
+
+/// No call, transaction, dialog, question or seat is left.
+fn nothing_is_left(world: &World) -> Vec<String> {
+    let mut broken = Vec::new();
+    let holdings = world.b2bua.holdings();
+    if holdings != [0; 4] {
+        broken.push(format!(
+            "held at rest: calls, transactions, dialogs, questions {holdings:?}"
+        ));
+    }
+    for (state, trunk) in world.states.iter().zip(crate::world::TRUNKS) {
+        if state.active() != 0 {
+            broken.push(format!(
+                "{} active calls on {} at rest",
+                state.active(),
+                trunk.0
+            ));
+        }
+    }
+    if let Some(at) = world.b2bua.poll_timeout() {
+        broken.push(format!("a timer at {at:?} that belongs to nobody"));
+    }
+    broken
+}
+
+/// Each call that starts ends once, and after its end dials nobody.
+fn one_record_a_call(world: &World) -> Vec<String> {
+    let mut broken = Vec::new();
+    let mut ended: BTreeMap<CallId, u32> = BTreeMap::new();
+    let mut started = Vec::new();
+    for (_, event) in &world.events {
+        match event {
+            Event::CallStarted { call, .. } => started.push(*call),
+            Event::CallEnded(record) => *ended.entry(record.call).or_default() += 1,
+            Event::AttemptStarted { call, .. } | Event::CallAnswered { call }
+                if ended.contains_key(call) =>
+            {
+                broken.push(format!("call {call} went on after its end"));
+            }
+            _ => {}
+        }
+    }
+    for call in &started {
+        match ended.get(call) {
+            Some(1) => {}
+            n => broken.push(format!(
+                "call {call} has {} records",
+                n.copied().unwrap_or(0)
+            )),
+        }
+    }
+    broken
+}
+
+/// Nobody believes to be in a call: whoever was answered was also hung up, or hung up.
+fn no_ghosts(world: &World) -> Vec<String> {
+    let sides = world
+        .uas
+        .iter()
+        .flat_map(|u| u.sides.values().map(move |s| (u, s)));
+    let dialogs = sides.flat_map(|(u, s)| s.dialogs.iter().map(move |d| (u, s, d)));
+    let ghosts = dialogs.filter(|(_, _, d)| d.up);
+    ghosts
+        .map(|(u, s, _)| format!("{} is still in call {}", u.name, s.call_id))
+        .collect()
+}
+
+/// Each INVITE got a final answer, unless the network ate all copies.
+fn callers_are_answered(world: &World) -> Vec<String> {
+    let sides = world
+        .uas
+        .iter()
+        .flat_map(|u| u.sides.values().map(move |s| (u, s)));
+    let unanswered = sides.filter(|(_, s)| s.is_caller() && s.code.is_none() && !s.timed_out);
+    unanswered
+        .map(|(u, s)| format!("{} never got an answer to {}", u.name, s.call_id))
+        .collect()
+}

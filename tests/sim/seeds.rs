@@ -1,0 +1,168 @@
+//! Random worlds: every seed is a few calls through bad weather, with every rule checked.
+//!
+//! `INTERTRUNK_SIM_SEEDS=20000` runs more of them, `INTERTRUNK_SIM_SEED=17` runs one and prints its
+//! ladder.
+
+use std::env;
+use std::time::Duration;
+
+use intertrunk_proto::{Event, Input, Rng};
+use sim::world::{TRUNKS, seed_bytes};
+use sim::{Errand, Mood, Weather, World, ms, rules};
+
+/// Worlds of an ordinary test run.
+const SEEDS: u64 = 300;
+
+#[test]
+fn random_worlds_keep_every_rule() {
+    let number = |name| env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
+    let one = number("INTERTRUNK_SIM_SEED");
+    let seeds = match one {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("INTERTRUNK_SIM_SEEDS").unwrap_or(SEEDS),
+    };
+    let mut seen = Seen::default();
+    for seed in seeds.clone() {
+        let (mut world, weather) = random_world(seed);
+        let broken = rules::settle(&mut world);
+        if one.is_some() {
+            println!("seed {seed}, {weather:?}\n{}", world.ladder.join("\n"));
+        }
+        assert!(
+            broken.is_empty(),
+            "seed {seed}, {weather:?}\n{}\n\n{}\n\nagain: INTERTRUNK_SIM_SEED={seed} cargo test -p \
+             intertrunk-tests --test seeds -- --nocapture",
+            world.ladder[world.ladder.len().saturating_sub(150)..].join("\n"),
+            broken.join("\n"),
+        );
+        seen.look(&world);
+    }
+    println!("{} worlds: {seen:?}", seeds.end - seeds.start);
+    if one.is_none() {
+        seen.assert_varied();
+    }
+}
+
+#[test]
+fn a_seed_is_one_world() {
+    let run = |seed| {
+        let (mut world, _) = random_world(seed);
+        rules::settle(&mut world);
+        world.ladder
+    };
+    assert_eq!(run(5), run(5));
+    assert_ne!(run(5), run(6));
+}
+
+fn random_world(seed: u64) -> (World, Weather) {
+    let mut rng = Rng::new(seed_bytes(seed, 100));
+    let mut pick = move |n: u64| rng.next_u64() % n;
+    let weather = match pick(4) {
+        0 => Weather::default(),
+        _ => Weather {
+            loss: pick(16),
+            twice: pick(11),
+            delay_ms: 1 + pick(300),
+        },
+    };
+    let mut world = World::new(seed, weather, Mood::Random);
+    for agent in &mut world.uas {
+        agent.manner = None;
+    }
+    if pick(6) == 0 {
+        world
+            .unsendable
+            .push(TRUNKS[3].2.parse().expect("a literal"));
+    }
+    for _ in 0..2 + pick(6) {
+        let trunk = TRUNKS[pick(4) as usize].0;
+        let errand = random_errand(&mut pick);
+        let now = world.now;
+        world.ua(trunk).place(errand, now);
+        world.run(ms(pick(2_500)));
+        disturb(&mut world, &mut pick);
+    }
+    (world, weather)
+}
+
+fn random_errand(pick: &mut impl FnMut(u64) -> u64) -> Errand {
+    let mut maybe = |one_in: u64, most_ms: u64| (pick(one_in) == 0).then(|| ms(pick(most_ms)));
+    let mut errand = Errand::to("12065550100");
+    errand.cancel = maybe(4, 3_000);
+    errand.early_bye = maybe(8, 1_000);
+    errand.hang_up = Some(maybe(3, 200).unwrap_or(ms(4_000)));
+    errand.reinvite = maybe(4, 3_000);
+    errand.info = maybe(4, 3_000);
+    errand.no_ack = maybe(12, 1).is_some();
+    errand.offer = maybe(5, 1).is_none();
+    errand
+}
+
+/// What operators, scanners and accidents do meanwhile.
+fn disturb(world: &mut World, pick: &mut impl FnMut(u64) -> u64) {
+    world.input(Input::Resume);
+    match pick(12) {
+        0 => world.reload(),
+        1 => world.generation += 1,
+        2 => {
+            let call = world.calls().first().copied();
+            if let Some(call) = call {
+                world.input(Input::EndCall(call));
+            }
+        }
+        3 => world.input(Input::Drain),
+        4 => world.inject("127.0.0.11:5070", vec![0xff; 300]),
+        5 => world.inject("127.0.0.99:5060", "INVITE sip:1@x SIP/2.0\r\n\r\n"),
+        7 => world.inject(
+            "127.0.0.21:5080",
+            "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP x\r\n\r\n",
+        ),
+        _ => {}
+    }
+    world.run(Duration::ZERO);
+}
+
+/// Whether the worlds had everything in them that they are for.
+#[derive(Debug, Default)]
+struct Seen {
+    calls: u64,
+    answered: u64,
+    attempts_failed: u64,
+    fallbacks: u64,
+    late_answers: u64,
+    codes: std::collections::BTreeMap<u16, u64>,
+}
+
+impl Seen {
+    fn look(&mut self, world: &World) {
+        for (_, event) in &world.events {
+            match event {
+                Event::CallStarted { .. } => self.calls += 1,
+                Event::CallAnswered { .. } => self.answered += 1,
+                Event::AttemptFailed { .. } => self.attempts_failed += 1,
+                Event::Decided { fault: Some(_), .. } => self.fallbacks += 1,
+                Event::LateAnswer => self.late_answers += 1,
+                Event::CallEnded(r) => *self.codes.entry(r.final_code).or_default() += 1,
+                _ => {}
+            }
+        }
+    }
+
+    /// A simulation in which nothing happens proves nothing.
+    fn assert_varied(&self) {
+        let counts = [
+            self.calls,
+            self.answered,
+            self.attempts_failed,
+            self.fallbacks,
+            self.late_answers,
+        ];
+        assert!(counts.iter().all(|n| *n > 20), "too quiet: {self:?}");
+        for code in [200, 403, 404, 408, 486, 487, 503, 603] {
+            assert!(
+                self.codes.contains_key(&code),
+                "no call ended with {code}: {self:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! The world: host, user agents, network, policy and clock, run to the end.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use intertrunk_proto::ask::{Answer, Pin};
+use intertrunk_proto::trunk::{
+    Balance, IdentityRules, Peer, SourceMatch, Trunk, TrunkKind, TrunkState,
+};
+use intertrunk_proto::{
+    AskId, B2bua, CallId, Event, Fallback, Flow, Input, Instant, Listener, ListenerId, Output,
+    Policy, PolicyId, Record, Rng, Snapshot, Transport, TrunkId,
+};
+use intertrunk_sip::Message;
+
+use crate::net::{Datagram, Net, Weather};
+use crate::policy::{Decision, Mood};
+use crate::ua::Ua;
+
+/// The trunks of the world: name, kind, address.
+pub const TRUNKS: [(&str, TrunkKind, &str); 4] = [
+    ("pbx-a", TrunkKind::Pbx, "127.0.0.11:5070"),
+    ("pbx-b", TrunkKind::Pbx, "127.0.0.12:5070"),
+    ("gw-a", TrunkKind::Pstn, "127.0.0.21:5080"),
+    ("gw-b", TrunkKind::Pstn, "127.0.0.22:5080"),
+];
+/// The host's address.
+pub const HOST: &str = "127.0.0.1:5060";
+/// The key by which Call-IDs are given to shards.
+pub const KEY: (u64, u64) = (7, 11);
+/// Which of how many shards the host is; others have no part in this world.
+pub const SHARDS: (u16, u16) = (0, 1);
+
+/// Everything.
+pub struct World {
+    /// The machine under test.
+    pub b2bua: B2bua,
+    /// One for each trunk, in the order of [`TRUNKS`].
+    pub uas: Vec<Ua>,
+    /// How the policy decides.
+    pub mood: Mood,
+    /// The clock.
+    pub now: Instant,
+    /// Every message, as it was handed to the network or dropped by the host.
+    pub ladder: Vec<String>,
+    /// All that the host said of itself.
+    pub events: Vec<(Instant, Event)>,
+    /// Live state of each trunk.
+    pub states: Vec<Arc<TrunkState>>,
+    /// Addresses that nothing can be sent to.
+    pub unsendable: Vec<SocketAddr>,
+    /// The generation that decides new calls.
+    pub generation: u64,
+    /// What broke a rule.
+    pub broken: Vec<String>,
+    /// Generations by call, as first answered.
+    pins: BTreeMap<String, u64>,
+    net: Net,
+    rng: Rng,
+    answers: BinaryHeap<Reverse<(Instant, u64)>>,
+    waiting: BTreeMap<u64, (AskId, Answer)>,
+    asked: u64,
+    snapshot: Arc<Snapshot>,
+    /// A change to the trunks, applied to each snapshot.
+    edit: fn(&mut Trunk),
+}
+
+impl World {
+    /// A world from a seed.
+    pub fn new(seed: u64, weather: Weather, mood: Mood) -> World {
+        World::with_trunks(seed, weather, mood, |_| {})
+    }
+
+    /// A world whose trunks are changed before it begins.
+    pub fn with_trunks(seed: u64, weather: Weather, mood: Mood, edit: fn(&mut Trunk)) -> World {
+        let states: Vec<Arc<TrunkState>> = TRUNKS.iter().map(|_| Arc::default()).collect();
+        let snapshot = Arc::new(snapshot(&states, edit, Fallback::Reject(503)));
+        let mut rng = Rng::new(seed_bytes(seed, 1));
+        let host: SocketAddr = HOST.parse().expect("a literal");
+        let uas = TRUNKS
+            .iter()
+            .zip(2..)
+            .map(|((name, _, address), n)| {
+                let address = address.parse().expect("a literal");
+                Ua::new(name, address, host, Rng::new(seed_bytes(seed, n)))
+            })
+            .collect();
+        World {
+            b2bua: B2bua::new(
+                Arc::clone(&snapshot),
+                SHARDS.0,
+                SHARDS.1,
+                seed_bytes(seed, 0),
+                KEY,
+            ),
+            uas,
+            mood,
+            now: Instant::from_micros(1_000_000),
+            ladder: Vec::new(),
+            events: Vec::new(),
+            states,
+            unsendable: Vec::new(),
+            generation: 1,
+            broken: Vec::new(),
+            pins: BTreeMap::new(),
+            net: Net::new(weather, Rng::new(seed_bytes(rng.next_u64(), 9))),
+            rng,
+            answers: BinaryHeap::new(),
+            waiting: BTreeMap::new(),
+            asked: 0,
+            snapshot,
+            edit,
+        }
+    }
+
+    /// Declares what happens when the policy gives no usable verdict.
+    pub fn fall_back_to(&mut self, fallback: Fallback) {
+        self.snapshot = Arc::new(snapshot(&self.states, self.edit, fallback));
+        self.input(Input::Config(Arc::clone(&self.snapshot)));
+    }
+
+    /// Reloads the same configuration.
+    pub fn reload(&mut self) {
+        let fallback = self.snapshot.policies[0].fallback.clone();
+        self.fall_back_to(fallback);
+    }
+
+    /// The user agent of a trunk.
+    pub fn ua(&mut self, name: &str) -> &mut Ua {
+        self.uas
+            .iter_mut()
+            .find(|u| u.name == name)
+            .expect("a trunk of this world")
+    }
+
+    /// The live state of a trunk.
+    pub fn state(&self, name: &str) -> &TrunkState {
+        let place = TRUNKS
+            .iter()
+            .position(|t| t.0 == name)
+            .expect("a trunk of this world");
+        &self.states[place]
+    }
+
+    /// Records of ended calls, in order.
+    pub fn records(&self) -> Vec<&Record> {
+        let record = |e: &'_ (Instant, Event)| matches!(e.1, Event::CallEnded(_));
+        let ended = self.events.iter().filter(|e| record(e));
+        ended
+            .filter_map(|(_, e)| match e {
+                Event::CallEnded(record) => Some(&**record),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Ids of calls that are up.
+    pub fn calls(&self) -> Vec<CallId> {
+        self.b2bua.calls().iter().map(|c| c.call).collect()
+    }
+
+    /// Sends bytes to the host from any address.
+    pub fn inject(&mut self, from: &str, bytes: impl Into<Bytes>) {
+        let from = from.parse().expect("a literal address");
+        let to = HOST.parse().expect("a literal");
+        self.net.send(
+            Datagram {
+                from,
+                to,
+                bytes: bytes.into(),
+            },
+            self.now,
+        );
+    }
+
+    /// Runs for this long, or until nothing more will happen.
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        let mut steps = 0_u32;
+        loop {
+            self.post();
+            let next = [
+                self.net.next(),
+                self.b2bua.poll_timeout(),
+                self.answers.peek().map(|Reverse((at, _))| *at),
+                self.uas.iter().filter_map(Ua::deadline).min(),
+            ];
+            let Some(at) = next.into_iter().flatten().min().filter(|at| *at <= end) else {
+                self.now = end;
+                return;
+            };
+            self.now = self.now.max(at);
+            self.step();
+            steps += 1;
+            if steps > 200_000 {
+                self.broken
+                    .push("the world does not come to rest".to_owned());
+                return;
+            }
+        }
+    }
+
+    /// Everything that is due now.
+    fn step(&mut self) {
+        while let Some(Datagram { from, to, bytes }) = self.net.arrived(self.now) {
+            if to == HOST.parse().expect("a literal") {
+                let flow = Flow {
+                    listener: ListenerId(0),
+                    remote: from,
+                };
+                self.input(Input::Received { flow, bytes });
+            } else if let Some(ua) = self.uas.iter_mut().find(|u| u.address == to) {
+                ua.receive(bytes, self.now);
+            }
+            self.post();
+        }
+        while self
+            .answers
+            .peek()
+            .is_some_and(|Reverse((at, _))| *at <= self.now)
+        {
+            if let Some(Reverse((_, n))) = self.answers.pop()
+                && let Some((ask, answer)) = self.waiting.remove(&n)
+            {
+                self.input(Input::Answered {
+                    ask,
+                    answer: Box::new(answer),
+                });
+            }
+        }
+        if self.b2bua.poll_timeout().is_some_and(|at| at <= self.now) {
+            self.input(Input::Timeout);
+        }
+        for ua in &mut self.uas {
+            ua.clock(self.now);
+        }
+    }
+
+    /// Takes what the user agents want sent.
+    fn post(&mut self) {
+        for ua in &mut self.uas {
+            for bytes in ua.out.drain(..) {
+                let line = start_line(&bytes);
+                self.ladder.push(arrow(self.now, &ua.name, "host", &line));
+                let to = HOST.parse().expect("a literal");
+                self.net.send(
+                    Datagram {
+                        from: ua.address,
+                        to,
+                        bytes,
+                    },
+                    self.now,
+                );
+            }
+        }
+    }
+
+    /// Hands something to the machine and does all that it wants done.
+    pub fn input(&mut self, input: Input) {
+        let before = self.b2bua.poll_timeout();
+        self.b2bua.handle_input(input, self.now);
+        while let Some(output) = self.b2bua.poll_output() {
+            match output {
+                Output::Transmit {
+                    flow,
+                    bytes,
+                    request,
+                } => self.transmit(flow, bytes, request),
+                Output::Ask {
+                    ask, query, pin, ..
+                } => self.ask(ask, &query.call.id, pin),
+                Output::Event(event) => self.events.push((self.now, event)),
+            }
+        }
+        self.b2bua.assert_sound();
+        let stuck = self.b2bua.poll_timeout().is_some_and(|at| at <= self.now);
+        if stuck && before == self.b2bua.poll_timeout() {
+            self.broken
+                .push("a timer that is due was not run".to_owned());
+        }
+    }
+
+    fn transmit(
+        &mut self,
+        flow: Flow,
+        bytes: Bytes,
+        request: Option<intertrunk_proto::TransmitId>,
+    ) {
+        let to = flow.remote;
+        let name = TRUNKS
+            .iter()
+            .find(|t| t.2 == to.to_string())
+            .map_or("?", |t| t.0);
+        self.ladder
+            .push(arrow(self.now, "host", name, &start_line(&bytes)));
+        self.check_outgoing(name, &bytes);
+        if let Some(id) = request.filter(|_| self.unsendable.contains(&to)) {
+            return self.input(Input::TransmitFailed(id));
+        }
+        let from = HOST.parse().expect("a literal");
+        self.net.send(Datagram { from, to, bytes }, self.now);
+    }
+
+    /// Each message is legal, and tells one side nothing of the other.
+    fn check_outgoing(&mut self, to: &str, bytes: &Bytes) {
+        if let Err(fault) = Message::parse(bytes.clone()) {
+            self.broken
+                .push(format!("sent an illegal message to {to}: {fault}"));
+        }
+        let text = String::from_utf8_lossy(bytes);
+        let others = self.uas.iter().filter(|u| u.name != to);
+        let leak = others
+            .flat_map(|u| u.secrets())
+            .find(|secret| text.contains(secret.as_str()));
+        if let Some(secret) = leak {
+            self.broken
+                .push(format!("{to} saw {secret} of another side in\n{text}"));
+        }
+    }
+
+    fn ask(&mut self, ask: AskId, call: &str, pin: Option<Pin>) {
+        let generation = pin.as_ref().map_or(self.generation, |p| p.generation);
+        let first = *self.pins.entry(call.to_owned()).or_insert(generation);
+        if first != generation {
+            self.broken.push(format!(
+                "call {call} began with {first}, asked {generation}"
+            ));
+        }
+        let pin = pin.unwrap_or_else(|| Pin {
+            policy: "main".into(),
+            generation,
+            sha256: "0".into(),
+            keep: Arc::new(()),
+        });
+        self.asked += 1;
+        if let Decision::After(delay, outcome) = self.mood.decide(&mut self.rng) {
+            let answer = Answer {
+                outcome: *outcome,
+                pin: Some(pin),
+                decision_us: 1,
+                because: Vec::new(),
+            };
+            self.waiting.insert(self.asked, (ask, answer));
+            self.answers.push(Reverse((self.now + delay, self.asked)));
+        }
+    }
+}
+
+fn arrow(now: Instant, from: &str, to: &str, line: &str) -> String {
+    let at = now.as_micros() / 1000 - 1000;
+    let (left, right) = if to == "host" {
+        (from, "-->")
+    } else {
+        (to, "<--")
+    };
+    format!("{at:>6} ms  {left:<6} {right} {line}")
+}
+
+/// First line of a message as ladders show it: a response with the method that it answers.
+fn start_line(bytes: &Bytes) -> String {
+    match Message::parse(bytes.clone()) {
+        Ok(m) if m.is_request() => format!("{} {}", m.method(), m.request_uri()),
+        Ok(m) => {
+            let reason = String::from_utf8_lossy(m.reason()).into_owned();
+            format!("{} {reason} ({})", m.status(), m.method())
+        }
+        Err(_) => format!("({} bytes that are no message)", bytes.len()),
+    }
+}
+
+/// A seed of its own for each part of a world.
+pub fn seed_bytes(seed: u64, part: u64) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes[8..16].copy_from_slice(&part.to_le_bytes());
+    bytes
+}
+
+fn snapshot(states: &[Arc<TrunkState>], edit: fn(&mut Trunk), fallback: Fallback) -> Snapshot {
+    let listener = Listener {
+        id: ListenerId(0),
+        name: "lan".into(),
+        local: HOST.parse().expect("a literal"),
+        advertise: HOST.into(),
+        transport: Transport::Udp,
+    };
+    let trunks = TRUNKS
+        .iter()
+        .zip(states)
+        .zip(0..)
+        .map(|((&(name, kind, address), state), id)| {
+            let address: SocketAddr = address.parse().expect("a literal");
+            let mut trunk = Trunk {
+                id: TrunkId(id),
+                name: name.into(),
+                kind,
+                site: None,
+                tags: Vec::new(),
+                listen: ListenerId(0),
+                peers: vec![Peer {
+                    uri: format!("sip:{address}"),
+                    host_port: address.to_string(),
+                    address,
+                }],
+                balance: Balance::Priority,
+                sources: vec![SourceMatch {
+                    network: address.ip(),
+                    prefix: 32,
+                    port: None,
+                }],
+                policy: PolicyId(0),
+                calls_max: None,
+                calls_in_max: None,
+                calls_out_max: None,
+                no_progress: Duration::from_secs(10),
+                failover_codes: vec![408, 500, 502, 503, 504],
+                pstn_to: Vec::new(),
+                identity: IdentityRules::default(),
+                state: Arc::clone(state),
+            };
+            edit(&mut trunk);
+            trunk
+        });
+    let policy = Policy {
+        id: PolicyId(0),
+        name: "main".into(),
+        deadline: Duration::from_millis(20),
+        fallback,
+        trunks: vec!["*".to_owned()],
+    };
+    Snapshot::new("sim", vec![listener], trunks.collect(), vec![policy]).expect("sources differ")
+}

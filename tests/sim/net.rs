@@ -37,6 +37,8 @@ pub struct Net {
     weather: Weather,
     rng: Rng,
     /// By arrival, then by departure: equal arrivals keep their order.
+    /// Start of the first line of datagrams that are lost, each once.
+    pub lose: Vec<&'static str>,
     under_way: BinaryHeap<Reverse<(Instant, u64, Datagram)>>,
     sent: u64,
 }
@@ -47,6 +49,7 @@ impl Net {
         Net {
             weather,
             rng,
+            lose: Vec::new(),
             under_way: BinaryHeap::new(),
             sent: 0,
         }
@@ -59,6 +62,14 @@ impl Net {
 
     /// Puts a datagram on its way.
     pub fn send(&mut self, datagram: Datagram, now: Instant) {
+        if let Some(place) = self
+            .lose
+            .iter()
+            .position(|l| datagram.bytes.starts_with(l.as_bytes()))
+        {
+            self.lose.remove(place);
+            return;
+        }
         let copies = 1 + u32::from(self.happens(self.weather.twice));
         for _ in 0..copies {
             if self.happens(self.weather.loss) {

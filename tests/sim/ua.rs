@@ -121,6 +121,8 @@ enum Deed {
     Ring(u16),
     Answer,
     Refuse(u16),
+    /// The ACK brought no answer to our offer: by now the call must be over.
+    Unanswered,
 }
 
 #[derive(Clone, Debug)]
@@ -617,8 +619,8 @@ impl Ua {
         if initial && !side.caller {
             let offered = side.invite.as_ref().is_some_and(Message::has_body);
             if !offered && d.up && !ack.has_body() {
-                // Legal only when the call is ended at once; the rules look at that.
-                side.deeds.insert((now + T1 * 32, Deed::HangUp));
+                // Legal only when the call is ended at once; the network may lose a few BYEs.
+                side.deeds.insert((now + T1 * 64, Deed::Unanswered));
             }
             side.deeds
                 .extend(side.manner.hang_up.map(|d| (now + d, Deed::HangUp)));
@@ -864,7 +866,11 @@ impl Ua {
             Deed::Refuse(code) if side.code.is_none() => {
                 self.respond_invite(side, 0, code, None);
             }
-            Deed::EarlyBye
+            Deed::Unanswered if side.dialogs.iter().any(|d| d.up) => {
+                self.complain("an offer in our 2xx, but no answer in the ACK");
+            }
+            Deed::Unanswered
+            | Deed::EarlyBye
             | Deed::ReInvite
             | Deed::Info
             | Deed::Ring(_)

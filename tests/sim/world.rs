@@ -177,6 +177,11 @@ impl World {
         );
     }
 
+    /// Loses the next datagram that begins so.
+    pub fn lose(&mut self, start: &'static str) {
+        self.net.lose.push(start);
+    }
+
     /// Runs for this long, or until nothing more will happen.
     pub fn run(&mut self, time: Duration) {
         let end = self.now + time;

@@ -28,6 +28,8 @@ macro_rules! names {
     };
 }
 
+// `once`: a repetition makes the message ambiguous, and it is refused. Fields that only inform
+// (User-Agent, Server, Subject, Date) may be repeated by careless peers without harm.
 names! {
     Via "Via" / b'v';
     From "From" / b'f' once;
@@ -53,10 +55,10 @@ names! {
     AcceptLanguage "Accept-Language";
     Expires "Expires" once;
     MinExpires "Min-Expires" once;
-    UserAgent "User-Agent" once;
-    Server "Server" once;
-    Subject "Subject" / b's' once;
-    Date "Date" once;
+    UserAgent "User-Agent";
+    Server "Server";
+    Subject "Subject" / b's';
+    Date "Date";
     Warning "Warning";
     RetryAfter "Retry-After" once;
     Reason "Reason";

@@ -1,0 +1,205 @@
+//! Flows in which an attempt fails, and what follows.
+
+use intertrunk_proto::ask::{Verdict, WhenExhausted};
+use intertrunk_proto::trunk::Health;
+use sim::{Errand, Final, Manner, Weather, ms, policy};
+
+use super::{Mood, World, call, check, gw_a, world};
+
+fn refuses(code: u16) -> Manner {
+    Manner {
+        ring: None,
+        last: Final::Refuse(ms(10), code),
+        ..Manner::default()
+    }
+}
+
+#[test]
+fn failover_on_503() {
+    let mut w = world();
+    gw_a(&mut w, refuses(503));
+    call(&mut w, Errand::to("1"));
+    check("failover_on_503", &mut w);
+}
+
+/// F8: 100 but no 18x for ten seconds: cancelled, and the next one rings.
+#[test]
+fn failover_on_no_progress() {
+    let mut w = world();
+    gw_a(
+        &mut w,
+        Manner {
+            ring: None,
+            last: Final::Rings,
+            ..Manner::default()
+        },
+    );
+    call(&mut w, Errand::to("1"));
+    check("failover_on_no_progress", &mut w);
+}
+
+/// A peer that does not answer at all cannot be cancelled; it is left to its timers.
+#[test]
+fn failover_on_silence() {
+    let mut w = world();
+    gw_a(
+        &mut w,
+        Manner {
+            last: Final::Dead,
+            ..Manner::default()
+        },
+    );
+    call(&mut w, Errand::to("1"));
+    check("failover_on_silence", &mut w);
+}
+
+/// F11: a transport error goes on at once.
+#[test]
+fn failover_on_transport_error() {
+    let mut w = world();
+    w.unsendable.push("127.0.0.21:5080".parse().unwrap());
+    call(&mut w, Errand::to("1"));
+    check("failover_on_transport_error", &mut w);
+}
+
+/// K5: busy is an answer.
+#[test]
+fn busy_is_final() {
+    let mut w = world();
+    gw_a(&mut w, refuses(486));
+    call(&mut w, Errand::to("1"));
+    check("busy_is_final", &mut w);
+}
+
+/// K5, F9: once it has rung, a failure is final: nobody rings twice.
+#[test]
+fn failure_after_ringing_is_final() {
+    let mut w = world();
+    gw_a(
+        &mut w,
+        Manner {
+            last: Final::Refuse(ms(500), 503),
+            ..Manner::default()
+        },
+    );
+    call(&mut w, Errand::to("1"));
+    check("failure_after_ringing_is_final", &mut w);
+}
+
+/// The candidate's own ring timer says that the next one may ring.
+#[test]
+fn rings_too_long() {
+    let mood = Mood::verdict(|| {
+        let mut plan = policy::plan_to(&["gw-a", "gw-b"]);
+        plan.candidates[0].ring_ms = Some(2_000);
+        Verdict::Connect(plan)
+    });
+    let mut w = World::new(1, Weather::default(), mood);
+    gw_a(
+        &mut w,
+        Manner {
+            last: Final::Rings,
+            ..Manner::default()
+        },
+    );
+    call(&mut w, Errand::to("1"));
+    check("rings_too_long", &mut w);
+}
+
+#[test]
+fn nobody_answers() {
+    let mut w = world();
+    gw_a(&mut w, refuses(503));
+    w.ua("gw-b").manners.push(refuses(500));
+    call(&mut w, Errand::to("1"));
+    check("nobody_answers", &mut w);
+}
+
+/// F10: the policy is asked again, and knows what became of its candidates.
+#[test]
+fn asked_again_when_exhausted() {
+    let mood = Mood::verdict(|| {
+        let mut plan = policy::plan_to(&["gw-a"]);
+        plan.when_exhausted = WhenExhausted::AskAgain;
+        Verdict::Connect(plan)
+    });
+    let mut w = World::new(1, Weather::default(), mood);
+    gw_a(&mut w, refuses(503));
+    call(&mut w, Errand::to("1"));
+    check("asked_again_when_exhausted", &mut w);
+}
+
+#[test]
+fn code_for_the_caller() {
+    let mood = Mood::verdict(|| {
+        let mut plan = policy::plan_to(&["gw-a"]);
+        plan.code_maps.push(intertrunk_proto::ask::CodeMap {
+            from_code: 404,
+            q850: None,
+            to_code: 484,
+        });
+        Verdict::Connect(plan)
+    });
+    let mut w = World::new(1, Weather::default(), mood);
+    gw_a(&mut w, refuses(404));
+    call(&mut w, Errand::to("1"));
+    check("code_for_the_caller", &mut w);
+}
+
+/// F19: a full trunk means the next candidate, not a rejection.
+#[test]
+fn full_trunk() {
+    let mut w = World::with_trunks(
+        1,
+        Weather::default(),
+        Mood::connect(&["gw-a", "gw-b"]),
+        |trunk| trunk.calls_max = (&*trunk.name == "gw-a").then_some(1),
+    );
+    for callee in ["1", "2"] {
+        let now = w.now;
+        w.ua("pbx-a").place(
+            Errand {
+                hang_up: Some(ms(3_000)),
+                ..Errand::to(callee)
+            },
+            now,
+        );
+        w.run(ms(500));
+    }
+    assert_eq!(
+        (w.state("gw-a").outgoing(), w.state("gw-b").outgoing()),
+        (1, 1)
+    );
+    assert_eq!(w.state("pbx-a").incoming(), 2);
+    check("full_trunk", &mut w);
+}
+
+#[test]
+fn trunk_that_is_down() {
+    let mut w = world();
+    w.state("gw-a").set_health(Health::Down);
+    call(&mut w, Errand::to("1"));
+    check("trunk_that_is_down", &mut w);
+}
+
+/// K4: each attempt is a dialog of its own.
+#[test]
+fn attempts_share_nothing() {
+    let mut w = world();
+    gw_a(&mut w, refuses(503));
+    call(&mut w, Errand::to("1"));
+    let mut seen = Vec::new();
+    for gateway in ["gw-a", "gw-b"] {
+        let side = w.ua(gateway).sides.values().next().unwrap();
+        let invite = side.invite().unwrap();
+        let branch = invite.via().unwrap().branch.unwrap().to_vec();
+        seen.push((
+            invite.call_id().to_vec(),
+            invite.from_tag().unwrap().to_vec(),
+            branch,
+        ));
+    }
+    assert_ne!(seen[0].0, seen[1].0);
+    assert_ne!(seen[0].1, seen[1].1);
+    assert_ne!(seen[0].2, seen[1].2);
+}

@@ -185,6 +185,7 @@ impl Message {
     }
 
     /// The From tag, never empty; RFC 2543 clients send none.
+    #[expect(clippy::wrong_self_convention, reason = "From is a header here")]
     pub fn from_tag(&self) -> Option<&[u8]> {
         self.essentials.from_tag.map(|span| self.of(span))
     }

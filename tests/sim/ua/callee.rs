@@ -1,0 +1,285 @@
+//! The side that is called: requests come in, answers go out. Requests within a dialog come in on
+//! both sides.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use intertrunk_proto::Instant;
+use intertrunk_sip::{Message, Method, Name, reply};
+
+use super::{Deed, Dialog, Final, Server, Side, T1, Ua, Unacked, branch_of, finish, random_manner};
+
+impl Ua {
+    pub(super) fn invited(&mut self, invite: Message, now: Instant) -> Option<Side> {
+        let manner = if self.manners.is_empty() {
+            self.manner.unwrap_or_else(|| random_manner(&mut self.rng))
+        } else {
+            self.manners.remove(0)
+        };
+        if invite.values(Name::Via).count() != 1 {
+            self.complain("INVITE with more Vias than the host's");
+        }
+        if invite.contact().is_none() || invite.max_forwards().is_none() {
+            self.complain("INVITE without Contact or Max-Forwards");
+        }
+        let target = invite.contact()?.ok()?.uri.to_owned();
+        let text = |v: Option<&[u8]>| String::from_utf8_lossy(v.unwrap_or_default()).into_owned();
+        let mut dialogs = Vec::new();
+        for _ in 0..manner.forks {
+            let tag = self.token("tag");
+            let mut d = Dialog::new(tag, target.clone());
+            d.remote_cseq = invite.cseq();
+            dialogs.push(d);
+        }
+        let mut side = Side {
+            call_id: text(Some(invite.call_id())),
+            caller: false,
+            errand: None,
+            manner,
+            local: text(invite.header(Name::To)),
+            remote: text(invite.header(Name::From)),
+            dialogs,
+            clients: Vec::new(),
+            servers: vec![Server {
+                branch: branch_of(&invite),
+                method: Method::Invite,
+                response: None,
+                last: false,
+            }],
+            deeds: BTreeSet::new(),
+            code: None,
+            timed_out: false,
+            branches_seen: BTreeMap::new(),
+            invite: Some(invite),
+        };
+        if matches!(manner.last, Final::Dead) {
+            return Some(side);
+        }
+        self.respond_invite(&mut side, 0, 100, None);
+        side.deeds
+            .extend(manner.ring.map(|r| (now + r.after, Deed::Ring(r.code))));
+        match manner.last {
+            Final::Answer(after) => drop(side.deeds.insert((now + after, Deed::Answer))),
+            Final::Refuse(after, code) => {
+                side.deeds.insert((now + after, Deed::Refuse(code)));
+            }
+            Final::Rings | Final::AnswersCancel | Final::Dead => {}
+        }
+        Some(side)
+    }
+
+    /// Answers the INVITE that began the call.
+    pub(super) fn respond_invite(
+        &mut self,
+        side: &mut Side,
+        dialog: usize,
+        code: u16,
+        body: Option<&str>,
+    ) -> Bytes {
+        let Some(invite) = side.invite.clone() else {
+            return Bytes::new();
+        };
+        let tag = side.dialogs[dialog].tag.clone();
+        let tag = (code != 100).then_some(tag.as_str());
+        let mut b = reply(
+            &invite,
+            code,
+            intertrunk_sip::reason_phrase(code),
+            tag,
+            Some(self.host),
+        );
+        b.header_fmt(Name::Contact, format_args!("<sip:{}>", self.address));
+        b.header_fmt(Name::Server, format_args!("agent-{}", self.name));
+        let bytes = finish(b, body);
+        self.out.push(bytes.clone());
+        side.servers[0].response = Some(bytes.clone());
+        side.servers[0].last = code >= 200;
+        if code >= 200 {
+            side.code = Some(code);
+        }
+        bytes
+    }
+
+    pub(super) fn answer(&mut self, side: &mut Side, now: Instant) {
+        let body = side
+            .invite
+            .as_ref()
+            .map(|i| if i.has_body() { "answer" } else { "offer" });
+        let cseq = side.invite.as_ref().map_or(0, Message::cseq);
+        for dialog in 0..side.dialogs.len() {
+            let bytes = self.respond_invite(side, dialog, 200, body);
+            let d = &mut side.dialogs[dialog];
+            (d.up, d.was_up) = (true, true);
+            d.unacked = Some(Unacked {
+                cseq,
+                bytes,
+                at: now + T1,
+                interval: T1,
+                give_up: now + T1 * 64,
+            });
+        }
+        side.servers[0].response = None;
+    }
+
+    pub(super) fn requested(&mut self, side: &mut Side, request: &Message, now: Instant) {
+        let method = request.method().clone();
+        let branch = branch_of(request);
+        if method == Method::Ack {
+            return self.acknowledged(side, request, now);
+        }
+        let again = side
+            .servers
+            .iter()
+            .find(|s| s.branch == branch && s.method == method);
+        if let Some(server) = again {
+            self.out.extend(server.response.clone());
+            return;
+        }
+        if method == Method::Cancel {
+            return self.cancelled(side, request, &branch, now);
+        }
+        let to_tag = request
+            .to_tag()
+            .map(|t| String::from_utf8_lossy(t).into_owned());
+        let found = side
+            .dialogs
+            .iter()
+            .position(|d| Some(&d.tag) == to_tag.as_ref());
+        let Some(dialog) = found else {
+            return self.complain(&format!("{method} of no dialog, To tag {to_tag:?}"));
+        };
+        self.check_cseq(side, dialog, request, &branch);
+        let code = match &method {
+            Method::Bye => {
+                side.dialogs[dialog].up = false;
+                side.dialogs[dialog].unacked = None;
+                if side.caller && side.code.is_none() {
+                    self.complain("BYE before any answer");
+                }
+                200
+            }
+            Method::Invite if self.has_pending_invite(side) => 491,
+            _ => 200,
+        };
+        let mut b = reply(
+            request,
+            code,
+            intertrunk_sip::reason_phrase(code),
+            None,
+            Some(self.host),
+        );
+        b.header_fmt(Name::Contact, format_args!("<sip:{}>", self.address));
+        let bytes = finish(
+            b,
+            (method == Method::Invite && code == 200).then_some("answer"),
+        );
+        self.out.push(bytes.clone());
+        if method == Method::Invite && code == 200 {
+            side.dialogs[dialog].unacked = Some(Unacked {
+                cseq: request.cseq(),
+                bytes: bytes.clone(),
+                at: now + T1,
+                interval: T1,
+                give_up: now + T1 * 64,
+            });
+        }
+        side.servers.push(Server {
+            branch,
+            method,
+            response: Some(bytes),
+            last: true,
+        });
+    }
+
+    pub(super) fn has_pending_invite(&self, side: &Side) -> bool {
+        side.clients
+            .iter()
+            .any(|c| c.method == Method::Invite && c.last.is_none())
+    }
+
+    pub(super) fn check_cseq(
+        &mut self,
+        side: &mut Side,
+        dialog: usize,
+        request: &Message,
+        branch: &str,
+    ) {
+        if side
+            .branches_seen
+            .insert(branch.to_owned(), request.method().clone())
+            .is_some()
+        {
+            self.complain("a branch used for two requests");
+        }
+        let d = &mut side.dialogs[dialog];
+        if request.cseq() < d.remote_cseq {
+            // Overtaken on the way; its own order was right if nobody else has this number.
+            return;
+        }
+        if request.cseq() == d.remote_cseq {
+            let what = format!("{} with a CSeq used before", request.method());
+            return self.complain(&what);
+        }
+        d.remote_cseq = request.cseq();
+    }
+
+    pub(super) fn acknowledged(&mut self, side: &mut Side, ack: &Message, now: Instant) {
+        let to_tag = ack
+            .to_tag()
+            .map(|t| String::from_utf8_lossy(t).into_owned());
+        let found = side
+            .dialogs
+            .iter_mut()
+            .find(|d| Some(&d.tag) == to_tag.as_ref());
+        let Some(d) = found else {
+            return self.complain("ACK of no dialog");
+        };
+        let first = d.unacked.as_ref().is_some_and(|u| u.cseq == ack.cseq());
+        if !first {
+            return;
+        }
+        d.unacked = None;
+        let initial = side.invite.as_ref().is_some_and(|i| i.cseq() == ack.cseq());
+        if initial && !side.caller {
+            let offered = side.invite.as_ref().is_some_and(Message::has_body);
+            if !offered && d.up && !ack.has_body() {
+                // Legal only when the call is ended at once; the network may lose a few BYEs.
+                side.deeds.insert((now + T1 * 64, Deed::Unanswered));
+            }
+            side.deeds
+                .extend(side.manner.hang_up.map(|d| (now + d, Deed::HangUp)));
+            side.deeds
+                .extend(side.manner.reinvite.map(|d| (now + d, Deed::ReInvite)));
+        }
+    }
+
+    pub(super) fn cancelled(
+        &mut self,
+        side: &mut Side,
+        cancel: &Message,
+        branch: &str,
+        now: Instant,
+    ) {
+        let ok = finish(
+            reply(cancel, 200, "OK", Some("cancel"), Some(self.host)),
+            None,
+        );
+        self.out.push(ok.clone());
+        side.servers.push(Server {
+            branch: branch.to_owned(),
+            method: Method::Cancel,
+            response: Some(ok),
+            last: true,
+        });
+        if side.servers[0].last || side.servers[0].branch != branch {
+            return;
+        }
+        side.deeds.clear();
+        match side.manner.last {
+            Final::AnswersCancel => self.answer(side, now),
+            Final::Answer(_) | Final::Refuse(..) | Final::Rings | Final::Dead => {
+                self.respond_invite(side, 0, 487, None);
+            }
+        }
+    }
+}

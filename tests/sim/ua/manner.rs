@@ -1,0 +1,129 @@
+//! What user agents are told to do: a caller's errand, a callee's manner.
+
+use std::time::Duration;
+
+use intertrunk_proto::Rng;
+
+use crate::ms;
+
+/// What a caller does.
+#[derive(Clone, Debug)]
+pub struct Errand {
+    /// Whom it calls.
+    pub callee: String,
+    /// Whether the INVITE has an offer; without, the ACK brings the answer.
+    pub offer: bool,
+    /// CANCEL so long after the INVITE.
+    pub cancel: Option<Duration>,
+    /// BYE so long after the first 18x, answered or not.
+    pub early_bye: Option<Duration>,
+    /// BYE so long after the answer.
+    pub hang_up: Option<Duration>,
+    /// re-INVITE so long after the answer.
+    pub reinvite: Option<Duration>,
+    /// INFO so long after the answer.
+    pub info: Option<Duration>,
+    /// Never sends ACK for a 2xx.
+    pub no_ack: bool,
+    /// More header lines of the INVITE.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Errand {
+    /// Calls `callee`, hangs up a second after the answer.
+    pub fn to(callee: &str) -> Errand {
+        Errand {
+            callee: callee.to_owned(),
+            offer: true,
+            cancel: None,
+            early_bye: None,
+            hang_up: Some(ms(1_000)),
+            reinvite: None,
+            info: None,
+            no_ack: false,
+            headers: Vec::new(),
+        }
+    }
+}
+
+/// A provisional answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Ring {
+    /// So long after the INVITE.
+    pub after: Duration,
+    /// 180 or 183.
+    pub code: u16,
+}
+
+/// How a callee ends its INVITE transaction.
+#[derive(Clone, Copy, Debug)]
+pub enum Final {
+    /// 200 so long after the INVITE.
+    Answer(Duration),
+    /// This code so long after the INVITE.
+    Refuse(Duration, u16),
+    /// Never, until it is cancelled.
+    Rings,
+    /// 200 in the very moment that a CANCEL comes.
+    AnswersCancel,
+    /// Does not even say 100.
+    Dead,
+}
+
+/// What a callee does with one call.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// 18x, if any.
+    pub ring: Option<Ring>,
+    /// The final answer.
+    pub last: Final,
+    /// Dialogs that it answers with: more than one is a fork beyond it.
+    pub forks: u8,
+    /// BYE so long after the ACK.
+    pub hang_up: Option<Duration>,
+    /// re-INVITE so long after the ACK.
+    pub reinvite: Option<Duration>,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Manner {
+            ring: Some(Ring {
+                after: ms(20),
+                code: 180,
+            }),
+            last: Final::Answer(ms(100)),
+            forks: 1,
+            hang_up: None,
+            reinvite: None,
+        }
+    }
+}
+
+/// Any manner at all.
+pub fn random_manner(rng: &mut Rng) -> Manner {
+    let pick = |rng: &mut Rng, n: u64| rng.next_u64() % n;
+    let after = ms(pick(rng, 3_000));
+    let last = match pick(rng, 20) {
+        0..11 => Final::Answer(after),
+        11..15 => {
+            let codes = [404, 486, 503, 603, 500, 408];
+            Final::Refuse(after, codes[pick(rng, 6) as usize])
+        }
+        15..17 => Final::Rings,
+        17..19 => Final::AnswersCancel,
+        _ => Final::Dead,
+    };
+    let code = if pick(rng, 3) == 0 { 183 } else { 180 };
+    let ring = (pick(rng, 4) > 0).then(|| Ring {
+        after: ms(pick(rng, 1_000)),
+        code,
+    });
+    Manner {
+        ring,
+        last,
+        forks: if pick(rng, 6) == 0 { 2 } else { 1 },
+        hang_up: (pick(rng, 3) == 0).then(|| ms(pick(rng, 3_000))),
+        reinvite: (pick(rng, 4) == 0).then(|| ms(pick(rng, 2_000))),
+    }
+}

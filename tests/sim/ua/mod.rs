@@ -1,0 +1,467 @@
+//! A model user agent, caller and callee, from RFC 3261 alone.
+//!
+//! It retransmits, acknowledges, cancels, hangs up, forks, renegotiates, and notes everything that
+//! the host does wrong.
+
+mod callee;
+mod caller;
+mod manner;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use intertrunk_proto::{Instant, Rng};
+use intertrunk_sip::{Builder, Message, Method, Name};
+
+pub use self::manner::{Errand, Final, Manner, Ring, random_manner};
+use crate::ms;
+
+const T1: Duration = ms(500);
+const T2: Duration = ms(4_000);
+
+/// What is to be done later.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Deed {
+    Cancel,
+    EarlyBye,
+    HangUp,
+    ReInvite,
+    Info,
+    Ring(u16),
+    Answer,
+    Refuse(u16),
+    /// The ACK brought no answer to our offer: by now the call must be over.
+    Unanswered,
+}
+
+#[derive(Clone, Debug)]
+struct Client {
+    method: Method,
+    bytes: Bytes,
+    branch: String,
+    resend: Option<(Instant, Duration)>,
+    give_up: Instant,
+    provisional: bool,
+    last: Option<u16>,
+    /// Of a re-INVITE or INVITE: its ACK, to repeat.
+    ack: Option<Bytes>,
+    cseq: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Server {
+    branch: String,
+    method: Method,
+    response: Option<Bytes>,
+    last: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Unacked {
+    cseq: u32,
+    bytes: Bytes,
+    at: Instant,
+    interval: Duration,
+    give_up: Instant,
+}
+
+/// One dialog as one side sees it.
+#[derive(Clone, Debug)]
+pub struct Dialog {
+    tag: String,
+    unacked: Option<Unacked>,
+    /// It is up: answered, and nobody has hung up.
+    pub up: bool,
+    /// It was up once.
+    pub was_up: bool,
+    target: String,
+    cseq: u32,
+    remote_cseq: u32,
+}
+
+/// One side of one call.
+#[derive(Clone, Debug)]
+pub struct Side {
+    /// Its Call-ID.
+    pub call_id: String,
+    caller: bool,
+    errand: Option<Errand>,
+    manner: Manner,
+    invite: Option<Message>,
+    local: String,
+    remote: String,
+    /// One, or one for each fork.
+    pub dialogs: Vec<Dialog>,
+    clients: Vec<Client>,
+    servers: Vec<Server>,
+    deeds: BTreeSet<(Instant, Deed)>,
+    /// Final code of the INVITE: what a caller got, what a callee gave.
+    pub code: Option<u16>,
+    /// The caller gave up without hearing anything.
+    pub timed_out: bool,
+    branches_seen: BTreeMap<String, Method>,
+}
+
+/// A user agent.
+#[derive(Debug)]
+pub struct Ua {
+    /// Its name in ladders.
+    pub name: String,
+    /// Its address.
+    pub address: SocketAddr,
+    host: SocketAddr,
+    rng: Rng,
+    /// Calls by Call-ID.
+    pub sides: BTreeMap<String, Side>,
+    /// What it wants sent.
+    pub out: Vec<Bytes>,
+    /// What the host did wrong.
+    pub complaints: Vec<String>,
+    /// What it does with the next calls; the default when there are none.
+    pub manners: Vec<Manner>,
+    /// What it does with all others.
+    pub manner: Option<Manner>,
+    serial: u32,
+}
+
+impl Ua {
+    /// A user agent that talks to `host`.
+    pub fn new(name: &str, address: SocketAddr, host: SocketAddr, rng: Rng) -> Ua {
+        Ua {
+            name: name.to_owned(),
+            address,
+            host,
+            rng,
+            sides: BTreeMap::new(),
+            out: Vec::new(),
+            complaints: Vec::new(),
+            manners: Vec::new(),
+            manner: Some(Manner::default()),
+            serial: 0,
+        }
+    }
+
+    fn token(&mut self, what: &str) -> String {
+        self.serial += 1;
+        format!(
+            "{what}-{}-{}-{:x}",
+            self.name,
+            self.serial,
+            self.rng.next_u64() & 0xffff
+        )
+    }
+
+    /// Everything of this user agent that nobody beyond the host may see.
+    pub fn secrets(&self) -> Vec<String> {
+        let mut secrets = vec![self.address.to_string(), format!("agent-{}", self.name)];
+        for side in self.sides.values().filter(|s| s.caller) {
+            secrets.push(side.call_id.clone());
+        }
+        let tags = self
+            .sides
+            .values()
+            .flat_map(|s| &s.dialogs)
+            .map(|d| d.tag.clone());
+        secrets.extend(tags.filter(|t| !t.is_empty()));
+        secrets
+    }
+
+    /// Places a call. Gives its Call-ID.
+    pub fn place(&mut self, errand: Errand, now: Instant) -> String {
+        let call_id = self.token("call");
+        let tag = self.token("tag");
+        let mut deeds = BTreeSet::new();
+        deeds.extend(errand.cancel.map(|d| (now + d, Deed::Cancel)));
+        let callee = errand.callee.clone();
+        let uri = if callee.contains(':') {
+            callee
+        } else {
+            format!("sip:{callee}@{}", self.host)
+        };
+        let local = format!("\"Caller\" <sip:0100@{}>;tag={tag}", self.address);
+        let mut side = Side {
+            call_id: call_id.clone(),
+            caller: true,
+            manner: Manner::default(),
+            invite: None,
+            local,
+            remote: format!("<{uri}>"),
+            dialogs: vec![Dialog::new(tag, uri)],
+            clients: Vec::new(),
+            servers: Vec::new(),
+            deeds,
+            code: None,
+            timed_out: false,
+            branches_seen: BTreeMap::new(),
+            errand: Some(errand.clone()),
+        };
+        let body = errand.offer.then_some("offer");
+        self.request(&mut side, 0, &Method::Invite, body, now);
+        self.sides.insert(call_id.clone(), side);
+        call_id
+    }
+
+    /// Sends a request of a dialog in a new client transaction.
+    fn request(
+        &mut self,
+        side: &mut Side,
+        dialog: usize,
+        method: &Method,
+        body: Option<&str>,
+        now: Instant,
+    ) {
+        let branch = format!("z9hG4bK{}", self.token("b"));
+        side.dialogs[dialog].cseq += 1;
+        let cseq = side.dialogs[dialog].cseq;
+        let mut b = self.head(side, dialog, method, &branch, cseq);
+        if let (Method::Invite, Some(errand), 1) = (method, &side.errand, cseq) {
+            for (name, value) in &errand.headers {
+                b.other(name, value);
+            }
+        }
+        let bytes = finish(b, body);
+        self.out.push(bytes.clone());
+        side.clients.push(Client {
+            method: method.clone(),
+            bytes,
+            branch,
+            resend: Some((now + T1, T1)),
+            give_up: now + T1 * 64,
+            provisional: false,
+            last: None,
+            ack: None,
+            cseq,
+        });
+    }
+
+    fn head(
+        &self,
+        side: &Side,
+        dialog: usize,
+        method: &Method,
+        branch: &str,
+        cseq: u32,
+    ) -> Builder {
+        let d = &side.dialogs[dialog];
+        let mut b = Builder::request(method, &d.target);
+        b.header_fmt(
+            Name::Via,
+            format_args!("SIP/2.0/UDP {};rport;branch={branch}", self.address),
+        );
+        b.header(Name::MaxForwards, "70");
+        let local = if side.caller {
+            side.local.clone()
+        } else {
+            format!("{};tag={}", side.local, d.tag)
+        };
+        b.header(Name::From, local);
+        b.header(Name::To, &side.remote);
+        b.header(Name::CallId, &side.call_id);
+        b.header_fmt(Name::CSeq, format_args!("{cseq} {method}"));
+        b.header_fmt(Name::Contact, format_args!("<sip:{}>", self.address));
+        b.header_fmt(Name::UserAgent, format_args!("agent-{}", self.name));
+        b
+    }
+
+    // ---- what comes in ----
+
+    /// A datagram arrived.
+    pub fn receive(&mut self, bytes: Bytes, now: Instant) {
+        let message = match Message::parse(bytes) {
+            Ok(message) => message,
+            Err(fault) => return self.complain(&format!("unreadable: {fault}")),
+        };
+        let call_id = String::from_utf8_lossy(message.call_id()).into_owned();
+        let known = self.sides.remove(&call_id);
+        let side = match (known, message.is_request()) {
+            (Some(mut side), true) => {
+                self.requested(&mut side, &message, now);
+                Some(side)
+            }
+            (Some(mut side), false) => {
+                self.responded(&mut side, &message, now);
+                Some(side)
+            }
+            (None, true) if *message.method() == Method::Invite => self.invited(message, now),
+            (None, _) => {
+                self.complain(&format!(
+                    "about no call of mine: {} {}",
+                    message.method(),
+                    message.status()
+                ));
+                None
+            }
+        };
+        if let Some(side) = side {
+            self.sides.insert(call_id, side);
+        }
+    }
+
+    fn complain(&mut self, what: &str) {
+        self.complaints.push(format!("{}: {what}", self.name));
+    }
+
+    /// When this user agent wants to be woken.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.sides.values().filter_map(Side::deadline).min()
+    }
+
+    /// Does what is due.
+    pub fn clock(&mut self, now: Instant) {
+        let due: Vec<String> = self
+            .sides
+            .values()
+            .filter(|s| s.deadline().is_some_and(|at| at <= now))
+            .map(|s| s.call_id.clone())
+            .collect();
+        for call_id in due {
+            if let Some(mut side) = self.sides.remove(&call_id) {
+                self.retransmit(&mut side, now);
+                while side.deeds.first().is_some_and(|(at, _)| *at <= now) {
+                    if let Some((_, deed)) = side.deeds.pop_first() {
+                        self.act(&mut side, deed, now);
+                    }
+                }
+                self.sides.insert(call_id, side);
+            }
+        }
+    }
+
+    fn retransmit(&mut self, side: &mut Side, now: Instant) {
+        for c in &mut side.clients {
+            if let Some((at, interval)) = c.resend
+                && at <= now
+            {
+                if c.give_up <= now {
+                    c.resend = None;
+                    c.last = Some(408);
+                    side.timed_out |= c.method == Method::Invite && c.cseq == 1;
+                    continue;
+                }
+                let doubled = interval * 2;
+                let most = if c.method == Method::Invite {
+                    doubled
+                } else {
+                    T2
+                };
+                let next = doubled.min(most);
+                c.resend = Some((now + next, next));
+                self.out.push(c.bytes.clone());
+            }
+        }
+        for d in &mut side.dialogs {
+            if let Some(u) = &mut d.unacked
+                && u.at <= now
+            {
+                if u.give_up <= now {
+                    d.unacked = None;
+                    side.deeds.insert((now, Deed::HangUp));
+                    continue;
+                }
+                u.interval = (u.interval * 2).min(T2);
+                u.at = now + u.interval;
+                self.out.push(u.bytes.clone());
+            }
+        }
+    }
+
+    fn act(&mut self, side: &mut Side, deed: Deed, now: Instant) {
+        match deed {
+            Deed::Cancel => self.cancel(side, now),
+            Deed::EarlyBye if side.code.is_none() => {
+                self.request(side, 0, &Method::Bye, None, now);
+            }
+            Deed::HangUp => {
+                for dialog in 0..side.dialogs.len() {
+                    if side.dialogs[dialog].up {
+                        side.dialogs[dialog].up = false;
+                        self.request(side, dialog, &Method::Bye, None, now);
+                    }
+                }
+            }
+            Deed::ReInvite if side.dialogs[0].up && !self.has_pending_invite(side) => {
+                self.request(side, 0, &Method::Invite, Some("offer"), now);
+            }
+            Deed::Info if side.dialogs[0].up => {
+                self.request(side, 0, &Method::Info, None, now);
+            }
+            Deed::Ring(code) if side.code.is_none() => {
+                let body = (code == 183).then_some("answer");
+                for dialog in 0..side.dialogs.len() {
+                    self.respond_invite(side, dialog, code, body);
+                }
+            }
+            Deed::Answer if side.code.is_none() => self.answer(side, now),
+            Deed::Refuse(code) if side.code.is_none() => {
+                self.respond_invite(side, 0, code, None);
+            }
+            Deed::Unanswered if side.dialogs.iter().any(|d| d.up) => {
+                self.complain("an offer in our 2xx, but no answer in the ACK");
+            }
+            Deed::Unanswered
+            | Deed::EarlyBye
+            | Deed::ReInvite
+            | Deed::Info
+            | Deed::Ring(_)
+            | Deed::Answer
+            | Deed::Refuse(_) => {}
+        }
+    }
+}
+
+impl Side {
+    fn deadline(&self) -> Option<Instant> {
+        let clients = self
+            .clients
+            .iter()
+            .filter_map(|c| c.resend.map(|(at, _)| at));
+        let unacked = self
+            .dialogs
+            .iter()
+            .filter_map(|d| d.unacked.as_ref().map(|u| u.at));
+        let deeds = self.deeds.first().map(|(at, _)| *at);
+        clients.chain(unacked).chain(deeds).min()
+    }
+
+    /// Whether this side placed the call.
+    pub fn is_caller(&self) -> bool {
+        self.caller
+    }
+
+    /// The INVITE that a callee got.
+    pub fn invite(&self) -> Option<&Message> {
+        self.invite.as_ref()
+    }
+}
+
+impl Dialog {
+    fn new(tag: String, target: String) -> Dialog {
+        Dialog {
+            tag,
+            unacked: None,
+            up: false,
+            was_up: false,
+            target,
+            cseq: 0,
+            remote_cseq: 0,
+        }
+    }
+}
+
+fn branch_of(message: &Message) -> String {
+    let branch = message
+        .via()
+        .ok()
+        .and_then(|v| v.branch)
+        .unwrap_or_default();
+    String::from_utf8_lossy(branch).into_owned()
+}
+
+fn finish(mut b: Builder, body: Option<&str>) -> Bytes {
+    if body.is_some() {
+        b.header(Name::ContentType, "application/sdp");
+    }
+    b.finish(body.map(str::as_bytes))
+}

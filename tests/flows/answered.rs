@@ -9,7 +9,7 @@ use super::{Mood, World, call, check, gw_a, world};
 #[test]
 fn plain_call() {
     let mut w = world();
-    call(&mut w, Errand::to("12065550100"));
+    call(&mut w, &Errand::to("12065550100"));
     check("plain_call", &mut w);
 }
 
@@ -23,7 +23,7 @@ fn callee_hangs_up() {
             ..Manner::default()
         },
     );
-    call(&mut w, Errand::to("12065550100"));
+    call(&mut w, &Errand::to("12065550100"));
     check("callee_hangs_up", &mut w);
 }
 
@@ -39,7 +39,7 @@ fn both_hang_up_at_once() {
     );
     call(
         &mut w,
-        Errand {
+        &Errand {
             hang_up: Some(ms(501)),
             ..Errand::to("12065550100")
         },
@@ -53,7 +53,7 @@ fn delayed_offer() {
     let mut w = world();
     call(
         &mut w,
-        Errand {
+        &Errand {
             offer: false,
             ..Errand::to("12065550100")
         },
@@ -75,7 +75,7 @@ fn early_media() {
             ..Manner::default()
         },
     );
-    call(&mut w, Errand::to("12065550100"));
+    call(&mut w, &Errand::to("12065550100"));
     check("early_media", &mut w);
 }
 
@@ -90,7 +90,7 @@ fn forked_answers() {
             ..Manner::default()
         },
     );
-    call(&mut w, Errand::to("12065550100"));
+    call(&mut w, &Errand::to("12065550100"));
     check("forked_answers", &mut w);
 }
 
@@ -99,7 +99,7 @@ fn forked_answers() {
 fn lost_ack() {
     let mut w = world();
     w.lose("ACK sip:127.0.0.21:5080");
-    call(&mut w, Errand::to("12065550100"));
+    call(&mut w, &Errand::to("12065550100"));
     check("lost_ack", &mut w);
 }
 
@@ -109,7 +109,7 @@ fn lost_answer() {
     let mut w = world();
     call(
         &mut w,
-        Errand {
+        &Errand {
             hang_up: Some(ms(3_000)),
             ..Errand::to("1")
         },
@@ -117,7 +117,7 @@ fn lost_answer() {
     w.lose("SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.11");
     call(
         &mut w,
-        Errand {
+        &Errand {
             hang_up: Some(ms(3_000)),
             ..Errand::to("2")
         },
@@ -131,7 +131,7 @@ fn answer_that_nobody_acknowledges() {
     let mut w = world();
     call(
         &mut w,
-        Errand {
+        &Errand {
             no_ack: true,
             hang_up: None,
             ..Errand::to("12065550100")
@@ -146,7 +146,7 @@ fn reinvite() {
     let mut w = world();
     call(
         &mut w,
-        Errand {
+        &Errand {
             reinvite: Some(ms(300)),
             ..Errand::to("12065550100")
         },
@@ -164,7 +164,7 @@ fn reinvite_of_the_callee() {
             ..Manner::default()
         },
     );
-    call(&mut w, Errand::to("12065550100"));
+    call(&mut w, &Errand::to("12065550100"));
     check("reinvite_of_the_callee", &mut w);
 }
 
@@ -181,7 +181,7 @@ fn glare() {
     );
     call(
         &mut w,
-        Errand {
+        &Errand {
             reinvite: Some(ms(302)),
             ..Errand::to("12065550100")
         },
@@ -194,7 +194,7 @@ fn info_crosses() {
     let mut w = world();
     call(
         &mut w,
-        Errand {
+        &Errand {
             info: Some(ms(300)),
             ..Errand::to("12065550100")
         },
@@ -212,7 +212,7 @@ fn longest_duration() {
     let mut w = World::new(1, sim::Weather::default(), mood);
     call(
         &mut w,
-        Errand {
+        &Errand {
             hang_up: None,
             ..Errand::to("12065550100")
         },
@@ -249,7 +249,7 @@ fn numbers_and_headers_as_the_policy_says() {
     ];
     call(
         &mut w,
-        Errand {
+        &Errand {
             headers,
             ..Errand::to("9206")
         },
@@ -281,7 +281,7 @@ fn withheld_caller() {
         intertrunk_proto::ask::Verdict::Connect(plan)
     });
     let mut w = World::new(1, sim::Weather::default(), mood);
-    call(&mut w, Errand::to("12065550100"));
+    call(&mut w, &Errand::to("12065550100"));
     let side = w.ua("gw-a").sides.values().next().unwrap();
     let invite = side.invite().unwrap();
     assert!(
@@ -303,7 +303,7 @@ fn swap_and_reload_meanwhile() {
     let mut w = world();
     let now = w.now;
     w.ua("pbx-a").place(
-        Errand {
+        &Errand {
             hang_up: Some(ms(5_000)),
             ..Errand::to("1")
         },
@@ -313,7 +313,7 @@ fn swap_and_reload_meanwhile() {
     w.generation = 2;
     w.reload();
     let now = w.now;
-    w.ua("pbx-a").place(Errand::to("2"), now);
+    w.ua("pbx-a").place(&Errand::to("2"), now);
     w.run(ms(20_000));
     let mut seen: Vec<_> = w
         .records()
@@ -330,7 +330,7 @@ fn operator_ends_a_call() {
     let mut w = world();
     let now = w.now;
     w.ua("pbx-a").place(
-        Errand {
+        &Errand {
             hang_up: None,
             ..Errand::to("1")
         },
@@ -364,6 +364,6 @@ fn parallel_ring() {
             ..Manner::default()
         },
     );
-    call(&mut w, Errand::to("12065550100"));
+    call(&mut w, &Errand::to("12065550100"));
     check("parallel_ring", &mut w);
 }

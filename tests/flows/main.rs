@@ -19,7 +19,7 @@ fn world() -> World {
 }
 
 /// One call from pbx-a, run to the end.
-fn call(world: &mut World, errand: Errand) {
+fn call(world: &mut World, errand: &Errand) {
     let now = world.now;
     world.ua("pbx-a").place(errand, now);
     world.run(ms(30_000));

@@ -19,7 +19,7 @@ fn refused_by_the_policy() {
         retry_after_s: Some(60),
     };
     let mut w = deciding(Mood::verdict(move || Verdict::Reject(rejection())));
-    call(&mut w, Errand::to("1900"));
+    call(&mut w, &Errand::to("1900"));
     check("refused_by_the_policy", &mut w);
 }
 
@@ -31,7 +31,7 @@ fn redirected_by_the_policy() {
         ..Party::default()
     };
     let mut w = deciding(Mood::verdict(move || Verdict::Redirect(vec![party()])));
-    call(&mut w, Errand::to("0100"));
+    call(&mut w, &Errand::to("0100"));
     check("redirected_by_the_policy", &mut w);
 }
 
@@ -45,7 +45,7 @@ fn cancel_while_asking() {
     let mut w = deciding(Mood::Always(std::sync::Arc::new(late)));
     call(
         &mut w,
-        Errand {
+        &Errand {
             cancel: Some(ms(50)),
             ..Errand::to("1")
         },
@@ -71,7 +71,7 @@ fn cancel_while_ringing() {
     );
     call(
         &mut w,
-        Errand {
+        &Errand {
             cancel: Some(ms(500)),
             ..Errand::to("1")
         },
@@ -92,7 +92,7 @@ fn cancel_crosses_answer() {
     );
     call(
         &mut w,
-        Errand {
+        &Errand {
             cancel: Some(ms(500)),
             ..Errand::to("1")
         },
@@ -112,7 +112,7 @@ fn bye_before_the_answer() {
     );
     call(
         &mut w,
-        Errand {
+        &Errand {
             early_bye: Some(ms(100)),
             ..Errand::to("1")
         },
@@ -123,7 +123,7 @@ fn bye_before_the_answer() {
 #[test]
 fn trap_falls_back_to_a_code() {
     let mut w = deciding(Mood::fault(PolicyFault::Trap("unreachable".into())));
-    call(&mut w, Errand::to("1"));
+    call(&mut w, &Errand::to("1"));
     assert_eq!(
         w.records()[0].fallback,
         Some(PolicyFault::Trap("unreachable".into()))
@@ -135,7 +135,7 @@ fn trap_falls_back_to_a_code() {
 fn trap_falls_back_to_a_route() {
     let mut w = deciding(Mood::fault(PolicyFault::Memory));
     w.fall_back_to(Fallback::Route(vec![TrunkId(3), TrunkId(2)]));
-    call(&mut w, Errand::to("1"));
+    call(&mut w, &Errand::to("1"));
     check("trap_falls_back_to_a_route", &mut w);
 }
 
@@ -144,7 +144,7 @@ fn trap_falls_back_to_a_route() {
 fn policy_that_never_answers() {
     let mut w = deciding(Mood::Always(std::sync::Arc::new(|| Decision::Never)));
     w.fall_back_to(Fallback::Route(vec![TrunkId(2)]));
-    call(&mut w, Errand::to("1"));
+    call(&mut w, &Errand::to("1"));
     assert_eq!(w.records()[0].fallback, Some(PolicyFault::Timeout));
     check("policy_that_never_answers", &mut w);
 }
@@ -154,7 +154,7 @@ fn policy_that_never_answers() {
 fn pstn_to_pstn() {
     let mut w = deciding(Mood::connect(&["gw-b"]));
     let now = w.now;
-    w.ua("gw-a").place(Errand::to("+4420"), now);
+    w.ua("gw-a").place(&Errand::to("+4420"), now);
     w.run(ms(1_000));
     assert!(
         w.records()[0].refused[0].contains("PSTN to PSTN"),
@@ -167,7 +167,7 @@ fn pstn_to_pstn() {
 #[test]
 fn back_to_where_it_came_from() {
     let mut w = deciding(Mood::connect(&["pbx-a", "gw-a"]));
-    call(&mut w, Errand::to("1"));
+    call(&mut w, &Errand::to("1"));
     assert!(
         w.records()[0].refused[0].contains("leads back"),
         "{:?}",
@@ -183,10 +183,10 @@ fn requests_that_make_no_call() {
         headers: vec![(name.to_owned(), value.to_owned())],
         ..Errand::to("1")
     };
-    call(&mut w, with("Require", "100rel"));
-    call(&mut w, Errand::to("mailto:somebody@example.com"));
+    call(&mut w, &with("Require", "100rel"));
+    call(&mut w, &Errand::to("mailto:somebody@example.com"));
     w.input(Input::Drain);
-    call(&mut w, Errand::to("1"));
+    call(&mut w, &Errand::to("1"));
     w.input(Input::Resume);
     let options = |to: &str| {
         format!(

@@ -18,7 +18,7 @@ fn refuses(code: u16) -> Manner {
 fn failover_on_503() {
     let mut w = world();
     gw_a(&mut w, refuses(503));
-    call(&mut w, Errand::to("1"));
+    call(&mut w, &Errand::to("1"));
     check("failover_on_503", &mut w);
 }
 
@@ -34,7 +34,7 @@ fn failover_on_no_progress() {
             ..Manner::default()
         },
     );
-    call(&mut w, Errand::to("1"));
+    call(&mut w, &Errand::to("1"));
     check("failover_on_no_progress", &mut w);
 }
 
@@ -49,7 +49,7 @@ fn failover_on_silence() {
             ..Manner::default()
         },
     );
-    call(&mut w, Errand::to("1"));
+    call(&mut w, &Errand::to("1"));
     check("failover_on_silence", &mut w);
 }
 
@@ -58,7 +58,7 @@ fn failover_on_silence() {
 fn failover_on_transport_error() {
     let mut w = world();
     w.unsendable.push("127.0.0.21:5080".parse().unwrap());
-    call(&mut w, Errand::to("1"));
+    call(&mut w, &Errand::to("1"));
     check("failover_on_transport_error", &mut w);
 }
 
@@ -67,7 +67,7 @@ fn failover_on_transport_error() {
 fn busy_is_final() {
     let mut w = world();
     gw_a(&mut w, refuses(486));
-    call(&mut w, Errand::to("1"));
+    call(&mut w, &Errand::to("1"));
     check("busy_is_final", &mut w);
 }
 
@@ -82,7 +82,7 @@ fn failure_after_ringing_is_final() {
             ..Manner::default()
         },
     );
-    call(&mut w, Errand::to("1"));
+    call(&mut w, &Errand::to("1"));
     check("failure_after_ringing_is_final", &mut w);
 }
 
@@ -102,7 +102,7 @@ fn rings_too_long() {
             ..Manner::default()
         },
     );
-    call(&mut w, Errand::to("1"));
+    call(&mut w, &Errand::to("1"));
     check("rings_too_long", &mut w);
 }
 
@@ -111,7 +111,7 @@ fn nobody_answers() {
     let mut w = world();
     gw_a(&mut w, refuses(503));
     w.ua("gw-b").manners.push(refuses(500));
-    call(&mut w, Errand::to("1"));
+    call(&mut w, &Errand::to("1"));
     check("nobody_answers", &mut w);
 }
 
@@ -125,7 +125,7 @@ fn asked_again_when_exhausted() {
     });
     let mut w = World::new(1, Weather::default(), mood);
     gw_a(&mut w, refuses(503));
-    call(&mut w, Errand::to("1"));
+    call(&mut w, &Errand::to("1"));
     check("asked_again_when_exhausted", &mut w);
 }
 
@@ -142,7 +142,7 @@ fn code_for_the_caller() {
     });
     let mut w = World::new(1, Weather::default(), mood);
     gw_a(&mut w, refuses(404));
-    call(&mut w, Errand::to("1"));
+    call(&mut w, &Errand::to("1"));
     check("code_for_the_caller", &mut w);
 }
 
@@ -158,7 +158,7 @@ fn full_trunk() {
     for callee in ["1", "2"] {
         let now = w.now;
         w.ua("pbx-a").place(
-            Errand {
+            &Errand {
                 hang_up: Some(ms(3_000)),
                 ..Errand::to(callee)
             },
@@ -178,7 +178,7 @@ fn full_trunk() {
 fn trunk_that_is_down() {
     let mut w = world();
     w.state("gw-a").set_health(Health::Down);
-    call(&mut w, Errand::to("1"));
+    call(&mut w, &Errand::to("1"));
     check("trunk_that_is_down", &mut w);
 }
 
@@ -187,7 +187,7 @@ fn trunk_that_is_down() {
 fn attempts_share_nothing() {
     let mut w = world();
     gw_a(&mut w, refuses(503));
-    call(&mut w, Errand::to("1"));
+    call(&mut w, &Errand::to("1"));
     let mut seen = Vec::new();
     for gateway in ["gw-a", "gw-b"] {
         let side = w.ua(gateway).sides.values().next().unwrap();

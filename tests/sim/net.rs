@@ -61,7 +61,7 @@ impl Net {
     }
 
     /// Puts a datagram on its way.
-    pub fn send(&mut self, datagram: Datagram, now: Instant) {
+    pub fn send(&mut self, datagram: &Datagram, now: Instant) {
         if let Some(place) = self
             .lose
             .iter()

@@ -78,7 +78,7 @@ fn random_world(seed: u64) -> (World, Weather) {
         let trunk = TRUNKS[pick(4) as usize].0;
         let errand = random_errand(&mut pick);
         let now = world.now;
-        world.ua(trunk).place(errand, now);
+        world.ua(trunk).place(&errand, now);
         world.run(ms(pick(2_500)));
         disturb(&mut world, &mut pick);
     }

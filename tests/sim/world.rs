@@ -168,7 +168,7 @@ impl World {
         let from = from.parse().expect("a literal address");
         let to = HOST.parse().expect("a literal");
         self.net.send(
-            Datagram {
+            &Datagram {
                 from,
                 to,
                 bytes: bytes.into(),
@@ -253,7 +253,7 @@ impl World {
                 self.ladder.push(arrow(self.now, &ua.name, "host", &line));
                 let to = HOST.parse().expect("a literal");
                 self.net.send(
-                    Datagram {
+                    &Datagram {
                         from: ua.address,
                         to,
                         bytes,
@@ -307,7 +307,7 @@ impl World {
             return self.input(Input::TransmitFailed(id));
         }
         let from = HOST.parse().expect("a literal");
-        self.net.send(Datagram { from, to, bytes }, self.now);
+        self.net.send(&Datagram { from, to, bytes }, self.now);
     }
 
     /// Each message is legal, and tells one side nothing of the other.

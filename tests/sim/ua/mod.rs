@@ -169,7 +169,7 @@ impl Ua {
     }
 
     /// Places a call. Gives its Call-ID.
-    pub fn place(&mut self, errand: Errand, now: Instant) -> String {
+    pub fn place(&mut self, errand: &Errand, now: Instant) -> String {
         let call_id = self.token("call");
         let tag = self.token("tag");
         let mut deeds = BTreeSet::new();

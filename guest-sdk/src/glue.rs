@@ -3,6 +3,7 @@
 #[cfg(target_arch = "wasm32")]
 mod instance {
     use std::cell::RefCell;
+    use std::panic::set_hook;
     use std::sync::Once;
 
     use crate::{Fault, Manifest, Policy, Query, Verdict, log, world};
@@ -28,7 +29,7 @@ mod instance {
 
     impl<P: Policy> Instance<P> {
         /// Not configured yet.
-        pub const fn new() -> Self {
+        pub const fn unconfigured() -> Self {
             Instance(RefCell::new(None))
         }
 
@@ -57,7 +58,11 @@ mod instance {
     /// Tells the host's log what a panic said: a trap alone carries no message.
     fn report_panics() {
         static HOOK: Once = Once::new();
-        HOOK.call_once(|| std::panic::set_hook(Box::new(|panic| log::warn(&panic.to_string()))));
+        HOOK.call_once(|| {
+            set_hook(Box::new(|panic| {
+                log::warn(&panic.to_string().replace('\n', " "))
+            }));
+        });
     }
 }
 

@@ -72,7 +72,7 @@ macro_rules! policy {
         const _: () = {
             ::std::thread_local! {
                 static INSTANCE: $crate::glue::Instance<$policy> =
-                    const { $crate::glue::Instance::new() };
+                    const { $crate::glue::Instance::unconfigured() };
             }
 
             struct Component;

@@ -56,7 +56,9 @@ pub fn settings<T: DeserializeOwned>(text: &str) -> Result<T, Vec<Fault>> {
             Ok(_) => return Err(faults),
             Err(error) => error,
         };
-        let place = error.span().map_or(usize::MAX, |span| span.start);
+        // What is missing from the whole is nowhere in it.
+        let span = error.span().filter(|span| *span != root.span());
+        let place = span.map_or(usize::MAX, |span| span.start);
         let path = path_in_table(root.get_ref(), place).unwrap_or_default();
         faults.push(fault(text, &path, &error));
         if faults.len() == FAULTS_MAX || !skip_mistake(rest.get_mut(), place) {
@@ -258,5 +260,101 @@ fn skip_in_lists(value: &mut DeValue<'_>, place: usize) -> bool {
             true
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "only reading them is tested")]
+    struct Plan {
+        name: String,
+        #[serde(default)]
+        group: Vec<Group>,
+        #[serde(default)]
+        limits: Limits,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "only reading them is tested")]
+    struct Group {
+        numbers: Vec<u8>,
+    }
+
+    #[derive(Default, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "only reading them is tested")]
+    struct Limits {
+        #[serde(default)]
+        calls: u32,
+    }
+
+    fn places(text: &str) -> Vec<(String, Option<u32>)> {
+        let faults = settings::<Plan>(text).err().unwrap_or_default();
+        faults
+            .into_iter()
+            .map(|fault| (fault.path, fault.line))
+            .collect()
+    }
+
+    fn place(path: &str, line: u32) -> (String, Option<u32>) {
+        (path.to_owned(), Some(line))
+    }
+
+    #[test]
+    fn good_settings_are_read() {
+        let text = "name = 'a'\ngroup = [{ numbers = [1] }]\nlimits.calls = 3";
+        assert_eq!(settings::<Plan>(text).map(|plan| plan.limits.calls), Ok(3));
+    }
+
+    #[test]
+    fn each_entry_of_each_list_has_its_own_fault() {
+        let text = "
+name = 'a'
+[[group]]
+numbers = [1, 300, 2, 'x']
+[[group]]
+numbers = [1]
+[[group]]
+number = [1]
+";
+        assert_eq!(
+            places(text),
+            [
+                place("group[0].numbers[1]", 4),
+                place("group[0].numbers[3]", 4),
+                place("group[2].number", 8)
+            ]
+        );
+    }
+
+    #[test]
+    fn reading_goes_on_after_a_wrong_key() {
+        let text = "nam = 'a'\nname = 'b'\n[[group]]\nnumbers = 1\n[limits]\ncals = 1\n";
+        assert_eq!(
+            places(text),
+            [
+                place("nam", 1),
+                place("group[0].numbers", 4),
+                place("limits.cals", 6)
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_missing_at_the_root_has_no_path() {
+        for text in ["", "[limits]\ncalls = 1", "limits.calls = 1\n# end"] {
+            assert_eq!(places(text), [(String::new(), Some(1))], "{text}");
+        }
+    }
+
+    #[test]
+    fn faults_are_bounded() {
+        let text = format!("name = 'a'\n{}", "[[group]]\nnumbers = 1\n".repeat(500));
+        assert_eq!(places(&text).len(), FAULTS_MAX);
     }
 }

@@ -48,9 +48,12 @@ impl Policy for LeastCost {
     }
 }
 
-fn file(name: &str, text: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    fs::write(&path, text).unwrap();
+/// A case file of this name, and the settings that it names.
+fn file(name: &str, settings: &str, cases: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    fs::write(folder.join(format!("{name}.txt")), settings).unwrap();
+    let path = folder.join(format!("{name}.toml"));
+    fs::write(&path, cases.replace("settings.txt", &format!("{name}.txt"))).unwrap();
     path
 }
 
@@ -91,15 +94,14 @@ expect = "pass"
 
 #[test]
 fn case_files_run_natively() {
-    file("settings.txt", "table = 'lcr'");
-    run_cases::<LeastCost>(file("good.toml", CASES));
+    run_cases::<LeastCost>(file("good", "table = 'lcr'", CASES));
 }
 
 #[test]
 fn a_case_that_differs_fails_the_test_and_tells_why() {
-    file("settings.txt", "table = 'lcr'");
     let path = file(
-        "bad.toml",
+        "bad",
+        "table = 'lcr'",
         &CASES.replace(r#"["gw-b", "gw-a"] }"#, r#"["gw-a"] }"#),
     );
     let panic = catch_unwind(|| run_cases::<LeastCost>(path)).unwrap_err();
@@ -116,8 +118,7 @@ fn a_case_that_differs_fails_the_test_and_tells_why() {
 
 #[test]
 fn refused_settings_fail_the_test() {
-    file("wrong.txt", "tabel = 'lcr'");
-    let path = file("refused.toml", &CASES.replace("settings.txt", "wrong.txt"));
+    let path = file("refused", "tabel = 'lcr'", CASES);
     let panic = catch_unwind(|| run_cases::<LeastCost>(path)).unwrap_err();
     let told = panic.downcast_ref::<String>().unwrap();
     assert!(

@@ -13,7 +13,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use intertrunk_policy::{Engine, Runner};
 use intertrunk_proto::ask::{Answer, Pin, PolicyFault, Query};
-use intertrunk_proto::{AskId, B2bua, Event, Flow, Input, Output, PolicyId, TransmitId, owner_shard};
+use intertrunk_proto::{
+    AskId, B2bua, Event, Flow, Input, Output, PolicyId, TransmitId, owner_shard,
+};
 use intertrunk_sip::{Limits, Message, Name, Read, peek_call_id, read, reply, response_address};
 use mio::{Events, Poll, Token};
 
@@ -274,7 +276,13 @@ impl Shard {
             }
             self.answered = None;
             next = self.due.pop_front().map(|due| match due {
-                Due::Ask { ask, policy, query, invite, pin } => {
+                Due::Ask {
+                    ask,
+                    policy,
+                    query,
+                    invite,
+                    pin,
+                } => {
                     let answer = Box::new(self.decide(policy, *query, &invite, pin.as_ref()));
                     self.answered = answer.pin.clone().map(|pin| (policy, pin));
                     Input::Answered { ask, answer }
@@ -362,7 +370,11 @@ impl Shard {
 
     /// A verdict that the machine refused counts against the generation that gave it.
     fn blame(&self, event: &Event) {
-        let Event::Decided { fault: Some(fault @ PolicyFault::Verdict(_)), .. } = event else {
+        let Event::Decided {
+            fault: Some(fault @ PolicyFault::Verdict(_)),
+            ..
+        } = event
+        else {
             return;
         };
         if let Some((policy, pin)) = &self.answered

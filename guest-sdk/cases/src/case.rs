@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
-use serde::{Deserialize, Serialize};
 use toml::value::{Datetime, Offset};
 
 use crate::expect::{Expect, Outcome};
@@ -89,7 +89,7 @@ pub struct Transfer {
 }
 
 /// What an outside source said; without `answer`, it failed.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Answered {
     /// Name of the source.

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
-use serde::{Deserialize, Serialize};
 
 use crate::case::headers;
 use crate::facts::Facts;
@@ -49,7 +49,7 @@ pub struct ExpectedCandidate {
 }
 
 /// One look-up in an outside source.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LookUp {
     /// Name of the source.

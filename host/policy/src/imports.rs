@@ -182,7 +182,140 @@ pub(crate) fn cut(mut text: String, bytes_max: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use intertrunk_proto::trunk::{Health, TrunkKind};
+
     use super::*;
+    use crate::access::Names;
+    use crate::world::{Row, TrunkFacts};
+
+    /// Knows every trunk and every row.
+    struct Everything;
+
+    impl World for Everything {
+        fn trunk(&self, name: &str) -> Option<TrunkFacts> {
+            Some(TrunkFacts {
+                name: name.to_owned(),
+                kind: TrunkKind::Pstn,
+                site: None,
+                tags: Vec::new(),
+                health: Health::Up,
+                active: 0,
+                limit: None,
+                answered_permille: 1000,
+                pdd_ms: 0,
+            })
+        }
+
+        fn trunks(&self) -> Vec<TrunkFacts> {
+            ["gw-a", "gw-b"]
+                .iter()
+                .filter_map(|name| self.trunk(name))
+                .collect()
+        }
+
+        fn exact(&self, _: &str, key: &str) -> Option<Row> {
+            Some(Row {
+                key: key.to_owned(),
+                columns: Vec::new(),
+            })
+        }
+
+        fn longest_prefix(&self, table: &str, key: &str) -> Option<Row> {
+            self.exact(table, key)
+        }
+
+        fn prefixes(&self, table: &str, key: &str) -> Vec<Row> {
+            self.exact(table, key).into_iter().collect()
+        }
+    }
+
+    /// A guest that may see the trunk `gw-a` and the table `lcr`.
+    fn guest() -> Guest {
+        let only = |name: &str| Names::Only(vec![name.to_owned()]);
+        Guest {
+            access: Arc::new(Access {
+                trunks: only("gw-a"),
+                tables: only("lcr"),
+            }),
+            world: Arc::new(Everything),
+            notes: Notes::default(),
+            memory: Memory {
+                bytes_max: 1 << 16,
+                refused: false,
+            },
+        }
+    }
+
+    #[test]
+    fn a_guest_sees_the_trunks_that_it_was_granted() {
+        use trunks::Host;
+        let mut guest = guest();
+        assert!(guest.get("gw-a".to_owned()).is_some());
+        assert!(guest.get("gw-b".to_owned()).is_none());
+        assert_eq!(
+            guest
+                .all()
+                .iter()
+                .map(|it| it.name.as_str())
+                .collect::<Vec<_>>(),
+            ["gw-a"]
+        );
+    }
+
+    #[test]
+    fn a_guest_reads_the_tables_that_it_was_granted() {
+        use tables::Host;
+        let mut guest = guest();
+        for (table, is_granted) in [("lcr", true), ("blocked", false)] {
+            let (table, key) = (|| table.to_owned(), || "+44".to_owned());
+            assert_eq!(guest.exact(table(), key()).is_some(), is_granted);
+            assert_eq!(guest.longest_prefix(table(), key()).is_some(), is_granted);
+            assert_eq!(
+                guest.prefixes(table(), key()).len(),
+                usize::from(is_granted)
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_guest_says_is_bounded() {
+        use notes::Host;
+        let mut guest = guest();
+        guest.notes.begin("call", true);
+        for _ in 0..1000 {
+            guest.because("x".repeat(1000));
+            guest.log(Level::Debug, "x".repeat(10_000));
+        }
+        assert_eq!(guest.notes.because.len(), BECAUSE_LINES_MAX);
+        assert!(
+            guest
+                .notes
+                .because
+                .iter()
+                .all(|line| line.len() == BECAUSE_BYTES_MAX)
+        );
+        assert_eq!(guest.notes.logged, LOG_LINES_MAX);
+        guest.notes.begin("next", false);
+        guest.because("nobody asked".to_owned());
+        assert!(guest.notes.because.is_empty());
+    }
+
+    #[test]
+    fn a_refused_growth_is_remembered() {
+        let mut memory = guest().memory;
+        assert!(
+            memory
+                .memory_growing(0, 1 << 16, None)
+                .expect("it never traps")
+        );
+        assert!(!memory.refused);
+        assert!(
+            !memory
+                .memory_growing(1 << 16, 2 << 16, None)
+                .expect("it never traps")
+        );
+        assert!(memory.refused);
+    }
 
     #[test]
     fn a_long_line_is_cut_between_characters() {

@@ -104,6 +104,7 @@ pub fn inspect(engine: &Engine, bytes: &[u8]) -> Result<Inspection, LoadFault> {
     };
     let program = Program::load(engine, bytes, &options)?;
     let api = program
+        .code
         .exports
         .iter()
         .find_map(|name| name.split_once("/policy-api"));

@@ -97,7 +97,7 @@ impl Program {
 
     fn instance(&self, world: &Arc<dyn World>, time: Duration) -> Result<Instance, LoadFault> {
         Instance::new(
-            &self.pre,
+            &self.code.pre,
             &self.access,
             self.options.memory_bytes,
             world,

@@ -15,7 +15,7 @@ use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{get, post};
 use intertrunk_proto::CallId;
 use intertrunk_proto::trunk::Health;
 use serde_json::json;
@@ -49,7 +49,7 @@ pub fn router(node: Arc<Node>, token: Option<String>) -> Router {
         .route("/v1/calls", get(plain(Command::Calls)))
         .route(
             "/v1/calls/{id}",
-            get(of_call(Command::Call)).merge(delete(of_call(Command::EndCall))),
+            get(of_call(Command::Call)).delete(of_call(Command::EndCall)),
         )
         .route("/v1/calls/{id}/why", get(of_call(Command::Why)))
         .route("/v1/policies", get(plain(Command::Policies)))

@@ -115,10 +115,10 @@ pub fn run(args: &CtlArgs) -> anyhow::Result<ExitCode> {
         CtlCommand::Reload => (client.post("/v1/reload", &[])?, NO_TABLE),
         CtlCommand::Policy(command) => client.policy(command)?,
     };
-    if args.json {
-        say_json(&reply.body);
-    } else {
-        say(&to_text(&reply.body, columns));
+    match reply.body["error"].as_str() {
+        _ if args.json => say_json(&reply.body),
+        Some(error) if !reply.good => eprintln!("intertrunk: {error}"),
+        _ => say(&to_text(&reply.body, columns)),
     }
     Ok(exit(reply.good))
 }

@@ -169,7 +169,9 @@ impl Asking<'_> {
         let mut stand = self.begin_with(self.ingress.policy)?;
         for _ in 0..self.snapshot.limits.asks_max {
             let pin = stand.pin.as_ref();
-            let answer = self.runner.decide(&stand.slot, pin, &mut query, None, &self.world);
+            let answer = self
+                .runner
+                .decide(&stand.slot, pin, &mut query, None, &self.world);
             self.report.asked(&answer);
             stand.pin = answer.pin.or(stand.pin);
             let policy = self.snapshot.policy(stand.policy);
@@ -221,7 +223,10 @@ impl Asking<'_> {
         match judged {
             Judged::Connect { accepted, plan } => {
                 let walk = Walk::of(&accepted, &plan, self.args);
-                let asked = Asked { query, snapshot: self.snapshot };
+                let asked = Asked {
+                    query,
+                    snapshot: self.snapshot,
+                };
                 self.report.connect(&accepted, &plan, &walk, &asked);
                 query.cookie.clone_from(&plan.cookie);
                 walk.asks_again.then_some(walk.attempts)
@@ -244,9 +249,16 @@ impl Asking<'_> {
     /// Loads a policy as configured, or with the module of `--policy` if it is the trunk's own.
     /// Without its cases: a what-if module need not pass them.
     fn begin_with(&self, policy: PolicyId) -> anyhow::Result<Stand> {
-        let found = self.built.policies.iter().find(|source| source.id == policy);
+        let found = self
+            .built
+            .policies
+            .iter()
+            .find(|source| source.id == policy);
         let source = found.context("every policy of the snapshot has a source")?;
-        let mut source = PolicySource { suites: Vec::new(), ..source.clone() };
+        let mut source = PolicySource {
+            suites: Vec::new(),
+            ..source.clone()
+        };
         if let Some(path) = &self.args.policy
             && policy == self.ingress.policy
         {
@@ -257,7 +269,11 @@ impl Asking<'_> {
         let staged = staging::stage(&self.engine, &source, &self.world);
         let staged =
             staged.map_err(|fault| staging::as_error(&self.built.path, &source, &fault))?;
-        Ok(Stand { policy, slot: staged.slot, pin: None })
+        Ok(Stand {
+            policy,
+            slot: staged.slot,
+            pin: None,
+        })
     }
 
     fn fallback_plan(&self, trunks: &[TrunkId]) -> Plan {
@@ -267,6 +283,9 @@ impl Asking<'_> {
             group,
             ..Candidate::default()
         });
-        Plan { candidates: candidates.collect(), ..Plan::default() }
+        Plan {
+            candidates: candidates.collect(),
+            ..Plan::default()
+        }
     }
 }

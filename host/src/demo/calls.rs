@@ -6,8 +6,11 @@ use intertrunk_proto::EndedBy;
 
 use super::peer::Manner;
 
+/// A trunk and, by the called number, what its peer does.
+type Party = (&'static str, fn(&str) -> Manner);
+
 /// Trunks of the world, in the order of their sockets.
-pub const TRUNKS: [(&str, fn(&str) -> Manner); 6] = [
+pub const TRUNKS: [Party; 6] = [
     ("seattle", pbx),
     ("redmond", pbx),
     ("gw-a", gateway_a),
@@ -63,7 +66,7 @@ pub struct Call {
 pub struct Expect {
     /// Final code that the caller gets.
     pub code: u16,
-    /// Trunk and final code of each attempt; 0 for none.
+    /// Trunk and final code of each attempt.
     pub attempts: &'static [(&'static str, u16)],
     /// Called and calling number as the last trunk sees them.
     pub numbers: Option<(&'static str, &'static str)>,

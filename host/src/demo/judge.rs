@@ -1,5 +1,6 @@
 //! Holds what a call came to against what was expected of it: on both wires, and in the record.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -43,7 +44,7 @@ pub fn judge(
     call: &'static Call,
     call_id: &str,
     progress: Progress,
-    landing: Option<Landing>,
+    landing: Option<&Landing>,
     record: Option<Arc<Record>>,
     host: SocketAddr,
 ) -> Outcome {
@@ -54,15 +55,14 @@ pub fn judge(
         Progress::HungUp => "200".to_owned(),
         Progress::Refused(code) => code.to_string(),
     };
-    differs.unless_same("caller's final code", call.expect.code.to_string(), code);
+    differs.unless_same("caller's final code", &call.expect.code.to_string(), &code);
     if let Some((callee, caller)) = call.expect.numbers {
-        match &landing {
+        match landing {
             Some(landing) => {
-                differs.unless_same("called number sent", callee, &*landing.seen.callee);
-                differs.unless_same("calling number sent", caller, &*landing.seen.caller);
-                differs.unless_same("Via values sent", 1, landing.seen.vias);
-                let contact = &landing.seen.contact;
-                differs.unless_same("Contact sent", host.to_string(), contact.clone());
+                differs.unless_same("called number sent", callee, &landing.seen.callee);
+                differs.unless_same("calling number sent", caller, &landing.seen.caller);
+                differs.unless_same("Via values sent", &1, &landing.seen.vias);
+                differs.unless_same("Contact sent", &host.to_string(), &landing.seen.contact);
                 if landing.call_id == call_id {
                     differs.add(format!("{} sees the caller's Call-ID", landing.trunk));
                 }
@@ -89,7 +89,7 @@ impl Differences {
         self.0.push(what);
     }
 
-    fn unless_same<T: PartialEq + std::fmt::Display>(&mut self, what: &str, expected: T, got: T) {
+    fn unless_same<T: PartialEq + Display + ?Sized>(&mut self, what: &str, expected: &T, got: &T) {
         if expected != got {
             self.add(format!("{what}: expected {expected}, got {got}"));
         }
@@ -97,8 +97,8 @@ impl Differences {
 
     fn in_record(&mut self, call: &Call, record: &Record) {
         let expect = &call.expect;
-        self.unless_same("record's final code", expect.code, record.final_code);
-        self.unless_same("generation", expect.generation, record.generation);
+        self.unless_same("record's final code", &expect.code, &record.final_code);
+        self.unless_same("generation", &expect.generation, &record.generation);
         let fault = record
             .fallback
             .as_ref()

@@ -50,9 +50,9 @@ impl Story {
 pub fn run(args: DemoArgs) -> ExitCode {
     let told = place_all().and_then(|story| {
         if args.json {
-            print::json(&story)?
+            print::json(&story)?;
         } else {
-            print::text(&story)?
+            print::text(&story)?;
         }
         Ok(story.is_good())
     });
@@ -121,7 +121,10 @@ fn finish(world: &mut World, begun: Begun) -> Result<Outcome> {
     } = begun;
     let hangs_up = call.expect.ended_by == EndedBy::Caller;
     match progress(world, call, &call_id) {
-        Progress::Answered if hangs_up => world.peer(call.from).hang_up(&call_id),
+        Progress::Answered if hangs_up => {
+            world.talk()?;
+            world.peer(call.from).hang_up(&call_id);
+        }
         Progress::Ringing | Progress::Trying => world.peer(call.from).cancel(&call_id),
         Progress::Answered | Progress::HungUp | Progress::Refused(_) => {}
     }
@@ -138,7 +141,7 @@ fn finish(world: &mut World, begun: Begun) -> Result<Outcome> {
         call,
         &call_id,
         progress,
-        landing,
+        landing.as_ref(),
         record,
         world.host(),
     ))

@@ -1,16 +1,20 @@
 //! A model of a PBX or a gateway: just enough of a SIP user agent to place and take calls.
 //!
-//! Sans-IO like the machines that it calls: bytes in by [`Peer::receive`], bytes out by
-//! [`Peer::poll_transmit`], and what happened by [`Peer::call`]. It never retransmits: on loopback
+//! Sans-IO like the machines that it calls: bytes in by [`Peer::receive`], time by [`Peer::pass`],
+//! bytes out by [`Peer::poll_transmit`], and what happened by [`Peer::call`]. It never retransmits: on loopback
 //! nothing is lost, and a message that goes missing is the fault that the demonstration looks for.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use intertrunk_sip::{
     BRANCH_COOKIE, Builder, Message, Method, Name, Read, Uri, read, reason_phrase, reply,
 };
+
+/// How long a peer rings before it answers.
+const RINGS_FOR: Duration = Duration::from_millis(20);
 
 /// What a peer does with a call that comes in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -92,6 +96,8 @@ pub struct Peer {
     manner: fn(&str) -> Manner,
     sides: HashMap<String, Side>,
     latest: Option<String>,
+    /// Calls that ring and will be answered, and when.
+    ringing: VecDeque<(Instant, String)>,
     minted: u32,
     out: VecDeque<Bytes>,
 }
@@ -112,6 +118,7 @@ impl Peer {
             manner,
             sides: HashMap::new(),
             latest: None,
+            ringing: VecDeque::new(),
             minted: 0,
             out: VecDeque::new(),
         }
@@ -180,9 +187,24 @@ impl Peer {
         self.out.pop_front()
     }
 
+    /// Lets time pass: answers what has rung long enough, unless it was given up.
+    pub fn pass(&mut self, now: Instant) {
+        while let Some((_, call_id)) = self.ringing.pop_front_if(|(due, _)| *due <= now) {
+            let Some(side) = self.sides.remove(&call_id) else {
+                continue;
+            };
+            if let (Progress::Ringing, Invite::Received { message, .. }) =
+                (side.progress, &side.invite)
+            {
+                self.answer(message, 200);
+            }
+            self.sides.insert(call_id, side);
+        }
+    }
+
     /// Bytes from the host. What is no good message is a fault of the host that shows as a call
     /// that does not go on.
-    pub fn receive(&mut self, bytes: Bytes) {
+    pub fn receive(&mut self, bytes: Bytes, now: Instant) {
         let Read::Message(message) = read(bytes, &intertrunk_sip::Limits::default()) else {
             return;
         };
@@ -191,7 +213,9 @@ impl Peer {
             return self.response(&call_id, &message);
         }
         match message.method() {
-            Method::Invite if !self.sides.contains_key(&call_id) => self.invited(call_id, message),
+            Method::Invite if !self.sides.contains_key(&call_id) => {
+                self.invited(call_id, message, now);
+            }
             Method::Ack => self.acknowledged(&call_id),
             Method::Bye => {
                 self.answer(&message, 200);
@@ -203,7 +227,7 @@ impl Peer {
         }
     }
 
-    fn invited(&mut self, call_id: String, invite: Message) {
+    fn invited(&mut self, call_id: String, invite: Message, now: Instant) {
         let callee = user_of(invite.request_uri());
         let contact = invite
             .contact()
@@ -226,7 +250,7 @@ impl Peer {
             Manner::Answers | Manner::HangsUp | Manner::Rings => self.answer(&invite, 180),
         }
         if matches!(manner, Manner::Answers | Manner::HangsUp) {
-            self.answer(&invite, 200);
+            self.ringing.push_back((now + RINGS_FOR, call_id.clone()));
         }
         let header = |name| invite.header(name).map(text).unwrap_or_default();
         let side = Side {
@@ -405,8 +429,9 @@ fn text(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Manner, Peer, Progress};
+    use super::{Manner, Peer, Progress, RINGS_FOR};
     use std::net::SocketAddr;
+    use std::time::Instant;
 
     const ALICE: SocketAddr =
         SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
@@ -420,12 +445,14 @@ mod tests {
     }
 
     /// Carries messages both ways until both are quiet.
-    fn settle(alice: &mut Peer, bob: &mut Peer) {
+    fn settle(alice: &mut Peer, bob: &mut Peer, now: Instant) {
+        alice.pass(now);
+        bob.pass(now);
         loop {
             if let Some(bytes) = alice.poll_transmit() {
-                bob.receive(bytes);
+                bob.receive(bytes, now);
             } else if let Some(bytes) = bob.poll_transmit() {
-                alice.receive(bytes);
+                alice.receive(bytes, now);
             } else {
                 break;
             }
@@ -439,8 +466,11 @@ mod tests {
     #[test]
     fn two_peers_hold_a_call_and_the_caller_ends_it() {
         let (mut alice, mut bob) = pair(|_| Manner::Answers);
+        let now = Instant::now();
         let call = alice.dial("100", "200");
-        settle(&mut alice, &mut bob);
+        settle(&mut alice, &mut bob, now);
+        assert_eq!(progress(&alice, &call), Some(Progress::Ringing));
+        settle(&mut alice, &mut bob, now + RINGS_FOR);
         assert_eq!(progress(&alice, &call), Some(Progress::Answered));
         assert_eq!(progress(&bob, &call), Some(Progress::Answered));
         let seen = bob
@@ -450,7 +480,7 @@ mod tests {
         assert_eq!((&*seen.callee, &*seen.caller, seen.vias), ("200", "100", 1));
         assert_eq!(seen.contact, ALICE.to_string());
         alice.hang_up(&call);
-        settle(&mut alice, &mut bob);
+        settle(&mut alice, &mut bob, now + RINGS_FOR);
         assert_eq!(progress(&alice, &call), Some(Progress::HungUp));
         assert_eq!(progress(&bob, &call), Some(Progress::HungUp));
     }
@@ -458,8 +488,10 @@ mod tests {
     #[test]
     fn the_called_side_can_end_it() {
         let (mut alice, mut bob) = pair(|_| Manner::HangsUp);
+        let now = Instant::now();
         let call = alice.dial("100", "200");
-        settle(&mut alice, &mut bob);
+        settle(&mut alice, &mut bob, now);
+        settle(&mut alice, &mut bob, now + RINGS_FOR);
         assert_eq!(progress(&alice, &call), Some(Progress::HungUp));
         assert_eq!(progress(&bob, &call), Some(Progress::HungUp));
     }
@@ -473,15 +505,16 @@ mod tests {
                 Manner::Refuses(486)
             }
         });
+        let now = Instant::now();
         let call = alice.dial("100", "200");
-        settle(&mut alice, &mut bob);
+        settle(&mut alice, &mut bob, now);
         assert_eq!(progress(&alice, &call), Some(Progress::Ringing));
         alice.cancel(&call);
-        settle(&mut alice, &mut bob);
+        settle(&mut alice, &mut bob, now);
         assert_eq!(progress(&alice, &call), Some(Progress::Refused(487)));
         assert_eq!(progress(&bob, &call), Some(Progress::Refused(487)));
         let call = alice.dial("100", "300");
-        settle(&mut alice, &mut bob);
+        settle(&mut alice, &mut bob, now);
         assert_eq!(progress(&alice, &call), Some(Progress::Refused(486)));
     }
 }

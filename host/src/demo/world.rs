@@ -27,6 +27,8 @@ use crate::node::{Node, NodeOptions};
 
 /// The longest time that anything here may take.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a call is up before somebody hangs up.
+const TALKS_FOR: Duration = Duration::from_millis(30);
 /// How often the node's records are looked for: their channel wakes no poll.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
@@ -128,6 +130,13 @@ impl World {
         Ok(began.elapsed())
     }
 
+    /// Lets the parties talk.
+    pub fn talk(&mut self) -> Result<()> {
+        let over = Instant::now() + TALKS_FOR;
+        self.until(|_| Instant::now() >= over)?;
+        Ok(())
+    }
+
     /// Carries datagrams until `done`; false if that takes too long.
     pub fn until(&mut self, mut done: impl FnMut(&mut World) -> bool) -> Result<bool> {
         let deadline = Instant::now() + PATIENCE;
@@ -155,7 +164,9 @@ impl World {
     }
 
     fn send(&mut self) -> io::Result<()> {
+        let now = Instant::now();
         for Station { peer, socket } in &mut self.stations {
+            peer.pass(now);
             while let Some(bytes) = peer.poll_transmit() {
                 socket.send_to(&bytes, self.host)?;
             }
@@ -165,10 +176,11 @@ impl World {
 
     fn receive(&mut self) -> io::Result<()> {
         let mut buffer = [0; 8192];
+        let now = Instant::now();
         for Station { peer, socket } in &mut self.stations {
             loop {
                 match socket.recv_from(&mut buffer) {
-                    Ok((n, _)) => peer.receive(Bytes::copy_from_slice(&buffer[..n])),
+                    Ok((n, _)) => peer.receive(Bytes::copy_from_slice(&buffer[..n]), now),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(error) => return Err(error),
                 }

@@ -139,8 +139,7 @@ impl Node {
         let snapshot = with_listeners(&built.snapshot, &self.listeners);
         let tables = Arc::clone(&built.tables);
         let world: Arc<dyn World> = Arc::new(Live::new(Arc::clone(&snapshot), tables));
-        let Next { slots, staged } =
-            self.stage_changed(&state.policies, &built, &world)?;
+        let Next { slots, staged } = self.stage_changed(&state.policies, &built, &world)?;
 
         let promoted = staged
             .iter()
@@ -172,14 +171,23 @@ impl Node {
         world: &Arc<dyn World>,
     ) -> Result<Next, ChangeFault> {
         let running = self.running();
-        let mut next = Next { slots: Vec::with_capacity(after.policies.len()), staged: Vec::new() };
+        let mut next = Next {
+            slots: Vec::with_capacity(after.policies.len()),
+            staged: Vec::new(),
+        };
         let mut faults = Vec::new();
         for source in &after.policies {
-            let old = before.iter().find(|o| o.id == source.id && o.options == source.options);
+            let old = before
+                .iter()
+                .find(|o| o.id == source.id && o.options == source.options);
             let kept = old.and_then(|old| Some((old, running.slot(old.id)?)));
             let slot = match kept {
                 Some((_, slot)) => Arc::clone(slot),
-                None => Arc::new(Slot::new(&self.engine, &source.name, source.options.clone())),
+                None => Arc::new(Slot::new(
+                    &self.engine,
+                    &source.name,
+                    source.options.clone(),
+                )),
             };
             let same =
                 kept.is_some_and(|(o, _)| o.wasm == source.wasm && o.config == source.config);
@@ -194,7 +202,10 @@ impl Node {
         if faults.is_empty() {
             return Ok(next);
         }
-        Err(ChangeFault::Config(Faults { faults, unreadable: false }))
+        Err(ChangeFault::Config(Faults {
+            faults,
+            unreadable: false,
+        }))
     }
 
     fn change(&self) -> MutexGuard<'_, State> {

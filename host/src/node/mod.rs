@@ -288,7 +288,12 @@ fn load(built: &Built, listeners: &[Arc<Listener>], engine: &Engine) -> Result<R
     let world: Arc<dyn World> =
         Arc::new(Live::new(Arc::clone(&snapshot), Arc::clone(&built.tables)));
     let staged = staging::stage_all(engine, built, &world).map_err(NodeFault::Policies)?;
-    let slots = built.policies.iter().zip(staged).map(|(p, staged)| (p.id, staged.slot)).collect();
+    let slots = built
+        .policies
+        .iter()
+        .zip(staged)
+        .map(|(p, staged)| (p.id, staged.slot))
+        .collect();
     Ok(Running {
         snapshot,
         world,

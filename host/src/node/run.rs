@@ -87,7 +87,6 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         }
         signals::ready();
         let code = serve(&node, signals).await;
-        signals::stopping();
         node.stop();
         anyhow::Ok(code)
     })?;

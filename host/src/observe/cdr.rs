@@ -228,7 +228,10 @@ pub mod tests {
     /// A record in which everything is set.
     pub fn record(call: u64) -> Record {
         let at = |ms: u64| Instant::from_micros(ms * 1000);
-        let tag = |value: &str| Tag { name: "route".to_owned(), value: value.to_owned() };
+        let tag = |value: &str| Tag {
+            name: "route".to_owned(),
+            value: value.to_owned(),
+        };
         Record {
             call: CallId(call),
             sip_call_id: "a1@pbx".to_owned(),
@@ -288,17 +291,28 @@ pub mod tests {
         }
         drop(queue);
         keeper.finish();
-        let files: Vec<_> = fs::read_dir(&dir).unwrap().map(|f| f.unwrap().path()).collect();
-        let [file] = &files[..] else { panic!("one file for one day: {files:?}") };
+        let files: Vec<_> = fs::read_dir(&dir)
+            .unwrap()
+            .map(|f| f.unwrap().path())
+            .collect();
+        let [file] = &files[..] else {
+            panic!("one file for one day: {files:?}")
+        };
         let name = file.file_name().unwrap().to_str().unwrap();
-        assert!(name.starts_with("cdr-20") && name.ends_with(".jsonl"), "{name}");
+        assert!(
+            name.starts_with("cdr-20") && name.ends_with(".jsonl"),
+            "{name}"
+        );
         let text = fs::read_to_string(file).unwrap();
         let ids: Vec<String> = text
             .lines()
             .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
             .map(|line| line["call_id"].as_str().unwrap().to_owned())
             .collect();
-        assert_eq!(ids, (0..100).map(|n| CallId(n).to_string()).collect::<Vec<_>>());
+        assert_eq!(
+            ids,
+            (0..100).map(|n| CallId(n).to_string()).collect::<Vec<_>>()
+        );
         assert_eq!(counters.read(Count::RecordsWritten), 100);
         fs::remove_dir_all(folder("cdr")).unwrap_or(());
     }

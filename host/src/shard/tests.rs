@@ -72,7 +72,12 @@ fn bench() -> Bench {
     };
     let snapshot = Snapshot::new("bench", listeners, vec![trunk], vec![policy]).unwrap();
     let shard = Shard::new(Parts {
-        share: Share { shard: 0, shards: 2, key: (1, 2), seed: [7; 32] },
+        share: Share {
+            shard: 0,
+            shards: 2,
+            key: (1, 2),
+            seed: [7; 32],
+        },
         clock,
         engine: Engine::new().unwrap(),
         running: Arc::new(Running {
@@ -86,12 +91,21 @@ fn bench() -> Bench {
         mailboxes: [mine, theirs].into(),
         observer: Observer::new(Arc::clone(&counters), records),
     });
-    Bench { shard, neighbour, counters, peer }
+    Bench {
+        shard,
+        neighbour,
+        counters,
+        peer,
+    }
 }
 
 fn trunk_of(peer: &Peer) -> Trunk {
     let address = peer.local_addr().unwrap();
-    let source = SourceMatch { network: address.ip(), prefix: 32, port: Some(address.port()) };
+    let source = SourceMatch {
+        network: address.ip(),
+        prefix: 32,
+        port: Some(address.port()),
+    };
     Trunk {
         id: TrunkId(0),
         name: "pbx-a".into(),
@@ -131,7 +145,10 @@ impl Bench {
     fn work_until(&mut self, count: Count, n: u64) {
         let give_up = self.shard.clock.now() + Duration::from_secs(5);
         while self.counters.read(count) < n {
-            assert!(self.shard.clock.now() < give_up, "{count:?} stays below {n}");
+            assert!(
+                self.shard.clock.now() < give_up,
+                "{count:?} stays below {n}"
+            );
             self.shard.readable[0] = true;
             self.shard.turn();
         }
@@ -147,7 +164,9 @@ impl Bench {
 /// A Call-ID that belongs to the given one of two shards.
 fn call_id_of(shard: u16) -> String {
     let ids = (0..).map(|n| format!("call-{n}"));
-    ids.into_iter().find(|id| owner_shard(id.as_bytes(), (1, 2), 2) == shard).unwrap()
+    ids.into_iter()
+        .find(|id| owner_shard(id.as_bytes(), (1, 2), 2) == shard)
+        .unwrap()
 }
 
 #[test]
@@ -165,15 +184,24 @@ fn a_new_call_that_finds_its_shard_full_is_refused_at_once() {
     let mut bench = bench();
     let id = call_id_of(1);
     for _ in 0..DATAGRAMS_MAX {
-        let flow = Flow { listener: ListenerId(0), remote: bench.peer.local_addr().unwrap() };
-        let letter = Forwarded { flow, bytes: Bytes::new() };
+        let flow = Flow {
+            listener: ListenerId(0),
+            remote: bench.peer.local_addr().unwrap(),
+        };
+        let letter = Forwarded {
+            flow,
+            bytes: Bytes::new(),
+        };
         bench.shard.mailboxes[1].forward(letter).unwrap();
     }
     bench.send("BYE", &id);
     bench.send("INVITE", &id);
     bench.work_until(Count::DatagramsShed, 2);
     let answer = bench.answer();
-    assert!(answer.starts_with("SIP/2.0 503 "), "only the INVITE is answered: {answer}");
+    assert!(
+        answer.starts_with("SIP/2.0 503 "),
+        "only the INVITE is answered: {answer}"
+    );
     assert!(answer.contains("Retry-After: 2\r\n"), "{answer}");
     assert!(answer.contains(&format!("Call-ID: {id}\r\n")), "{answer}");
 }

@@ -1,5 +1,9 @@
 //! The command line itself: help, exit codes, completions, and a service that is not there.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread::{self, JoinHandle};
+
 use crate::world::World;
 
 #[test]
@@ -80,4 +84,62 @@ fn a_service_that_is_not_there_is_said() {
         .line("ctl --token-file gone status")
         .ends(2)
         .complains("gone cannot be read");
+}
+
+/// Answers one request with this status line and body. Gives its URL, and then what it was asked.
+fn service(status: &'static str, body: &'static str) -> (String, JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let asked = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = Vec::new();
+        let mut chunk = [0; 1024];
+        while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+            let read = stream.read(&mut chunk).unwrap();
+            assert_ne!(read, 0, "the request ends within its headers");
+            request.extend_from_slice(&chunk[..read]);
+        }
+        let length = body.len();
+        write!(
+            stream,
+            "HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        String::from_utf8(request).unwrap()
+    });
+    (url, asked)
+}
+
+#[test]
+fn the_answer_of_a_service_is_shown_as_a_table() {
+    let world = World::new("ctl-table").with("token", "secret\n");
+    let (url, asked) = service("200 OK", r#"[{"name":"gw-a","kind":"pstn","health":"up"}]"#);
+    let line = format!("ctl --url {url} --token-file token trunks");
+    world.line(&line).ends(0).says("gw-a   pstn  up");
+    let asked = asked.join().unwrap().to_ascii_lowercase();
+    assert!(asked.starts_with("get /v1/trunks http/1.1\r\n"), "{asked}");
+    assert!(
+        asked.contains("\r\nauthorization: bearer secret\r\n"),
+        "{asked}"
+    );
+}
+
+#[test]
+fn a_no_of_the_service_is_exit_code_one() {
+    let world = World::new("ctl-no");
+    let no = r#"{"error":"there is no policy `x`","faults":[]}"#;
+    let (url, asked) = service("404 Not Found", no);
+    let ran = world
+        .line(&format!("ctl --url {url} policy promote x"))
+        .ends(1);
+    assert_eq!(
+        (ran.out.as_str(), ran.err.as_str()),
+        ("", "intertrunk: there is no policy `x`\n")
+    );
+    assert!(
+        asked
+            .join()
+            .unwrap()
+            .starts_with("POST /v1/policies/x/promote ")
+    );
 }

@@ -117,14 +117,19 @@ fn a_refusal_is_no() {
 #[test]
 fn a_trunk_assumed_down_or_full_is_passed_over() {
     let world = world("route-down");
-    let down = route(&world, "--from pbx-a --to +442071234567 --down gw-a --json").ends(0).json();
+    let down = route(&world, "--from pbx-a --to +442071234567 --down gw-a --json")
+        .ends(0)
+        .json();
     assert_eq!(down["candidates"][0]["skipped"], "assumed down");
     assert_eq!(down["candidates"][1]["skipped"], serde_json::Value::Null);
     assert_eq!(down["ends_with"], serde_json::Value::Null);
-    route(&world, "--from pbx-a --to +442071234567 --down gw-a --full gw-b")
-        .ends(1)
-        .says("gw-b at 127.0.0.22:5080, 127.0.0.23:5080  passed over: assumed full")
-        .says("nobody is left: the caller gets 503 Service Unavailable");
+    route(
+        &world,
+        "--from pbx-a --to +442071234567 --down gw-a --full gw-b",
+    )
+    .ends(1)
+    .says("gw-b at 127.0.0.22:5080, 127.0.0.23:5080  passed over: assumed full")
+    .says("nobody is left: the caller gets 503 Service Unavailable");
 }
 
 #[test]
@@ -140,9 +145,12 @@ fn a_trunk_assumed_to_fail_shows_what_comes_then() {
         .says("assumed to fail with 486, which is final")
         .says("not reached")
         .says("nobody is left: the caller gets 486 Busy Here");
-    route(&world, &format!("{abroad} --failed gw-a:503 --failed gw-b:404"))
-        .ends(1)
-        .says("the caller gets 404 Not Found");
+    route(
+        &world,
+        &format!("{abroad} --failed gw-a:503 --failed gw-b:404"),
+    )
+    .ends(1)
+    .says("the caller gets 404 Not Found");
 }
 
 #[test]

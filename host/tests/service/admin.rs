@@ -33,14 +33,20 @@ fn an_operator_sees_the_node_and_its_numbers() {
 fn an_operator_ends_a_call() {
     let host = Host::start("end-call", 2, "");
     let (mine, _, _) = host.pbx.call(host.sip, "92065551234", &host.gw);
-    let id = host.get("/v1/calls").body[0]["call_id"].as_str().unwrap().to_owned();
+    let id = host.get("/v1/calls").body[0]["call_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     host.delete(&format!("/v1/calls/{id}")).is(200);
     for phone in [&host.pbx, &host.gw] {
         let bye = phone.request("BYE");
         phone.answer(&bye, 200, "OK");
     }
     let record = host.records(1).remove(0);
-    assert_eq!((&record["call_id"], &record["ended_by"]), (&id.into(), &"host".into()));
+    assert_eq!(
+        (&record["call_id"], &record["ended_by"]),
+        (&id.into(), &"host".into())
+    );
     assert_eq!(record["sip_call_id"], *mine.call_id);
     host.delete("/v1/calls/0123456789abcdef").is(404);
     host.get("/v1/calls/not-hexadecimal").is(400);
@@ -50,12 +56,19 @@ fn an_operator_ends_a_call() {
 #[test]
 fn a_trunk_is_switched_off_and_on() {
     let host = Host::start("trunk", 1, "");
-    assert_eq!(host.post("/v1/trunks/pbx-a/disable", b"").is(200).body["health"], "disabled");
+    assert_eq!(
+        host.post("/v1/trunks/pbx-a/disable", b"").is(200).body["health"],
+        "disabled"
+    );
     let refused = host.pbx.invite(host.sip, "0100", "92065551234");
-    host.pbx.wait("a final answer that is none of success", |m| {
-        m.header("Call-ID") == refused.call_id && m.start() > "SIP/2.0 4"
-    });
-    assert_eq!(host.post("/v1/trunks/pbx-a/enable", b"").is(200).body["health"], "up");
+    host.pbx
+        .wait("a final answer that is none of success", |m| {
+            m.header("Call-ID") == refused.call_id && m.start() > "SIP/2.0 4"
+        });
+    assert_eq!(
+        host.post("/v1/trunks/pbx-a/enable", b"").is(200).body["health"],
+        "up"
+    );
     let (mut call, _, _) = host.pbx.call(host.sip, "92065551234", &host.gw);
     host.pbx.hang_up(&mut call, &host.gw);
     host.post("/v1/trunks/nobody/enable", b"").is(404);
@@ -66,11 +79,17 @@ fn a_token_keeps_strangers_out() {
     // Written before the start, because the configuration names it.
     let token = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("admin-token");
     std::fs::write(&token, "open sesame\n").unwrap();
-    let host = Host::start("token", 1, &format!("token_file = \"{}\"\n", token.display()));
+    let host = Host::start(
+        "token",
+        1,
+        &format!("token_file = \"{}\"\n", token.display()),
+    );
     host.get("/v1/status").is(401);
     host.post("/v1/drain", b"").is(401);
     let with = |token: &str| {
-        let request = agent().get(host.url("/v1/status")).header("Authorization", token);
+        let request = agent()
+            .get(host.url("/v1/status"))
+            .header("Authorization", token);
         request.call().unwrap().status().as_u16()
     };
     assert_eq!(with("Bearer open says me"), 401);

@@ -12,19 +12,36 @@ fn a_call_is_translated_bridged_and_recorded() {
     assert_eq!(invite.number(), "+12065551234");
     assert_eq!(invite.count("Via"), 1, "{}", invite.0);
     assert_ne!(invite.header("Call-ID"), caller.call_id);
-    assert!(!invite.0.contains(&host.pbx.address().to_string()), "hidden: {}", invite.0);
-    assert!(invite.0.ends_with("v=0\r\n"), "the offer passes: {}", invite.0);
+    assert!(
+        !invite.0.contains(&host.pbx.address().to_string()),
+        "hidden: {}",
+        invite.0
+    );
+    assert!(
+        invite.0.ends_with("v=0\r\n"),
+        "the offer passes: {}",
+        invite.0
+    );
 
     let up = host.get("/v1/calls").is(200).body;
-    let [line] = &up.as_array().unwrap()[..] else { panic!("{up}") };
+    let [line] = &up.as_array().unwrap()[..] else {
+        panic!("{up}")
+    };
     assert_eq!(line["state"], "answered");
-    assert_eq!((&line["ingress_trunk"], &line["egress_trunk"]), (&"pbx-a".into(), &"gw-a".into()));
+    assert_eq!(
+        (&line["ingress_trunk"], &line["egress_trunk"]),
+        (&"pbx-a".into(), &"gw-a".into())
+    );
     let id = line["call_id"].as_str().unwrap();
     let call = host.get(&format!("/v1/calls/{id}")).is(200).body;
     assert_eq!(call["b_leg"]["sip_call_id"], *callee.call_id);
     assert_eq!(call["ladder"][0]["what"], "INVITE");
     let why = host.get(&format!("/v1/calls/{id}/why")).is(200);
-    assert!(why.body["because"].to_string().contains("public"), "{}", why.text);
+    assert!(
+        why.body["because"].to_string().contains("public"),
+        "{}",
+        why.text
+    );
     assert_eq!(host.get("/v1/trunks").body[1]["calls_out"], 1);
 
     host.pbx.hang_up(&mut caller, &host.gw);
@@ -38,7 +55,10 @@ fn a_call_is_translated_bridged_and_recorded() {
     assert_eq!(record["final_code"], 200);
     assert_eq!(record["ended_by"], "caller");
     assert_eq!(record["attempts"][0]["peer"], host.gw.address().to_string());
-    assert_eq!(host.get(&format!("/v1/calls/{id}")).is(200).body["state"], "ended");
+    assert_eq!(
+        host.get(&format!("/v1/calls/{id}")).is(200).body["state"],
+        "ended"
+    );
     assert_eq!(host.get("/v1/calls").body, Value::Array(vec![]));
     assert_eq!(host.get("/v1/trunks").body[1]["calls"], 0);
 }
@@ -62,7 +82,10 @@ fn the_called_side_may_hang_up_and_the_caller_may_give_up() {
 fn calls_of_one_address_are_spread_over_all_shards() {
     let host = Host::start("shards", 4, "");
     let mut calls: Vec<_> = (0..24)
-        .map(|n| host.pbx.call(host.sip, &format!("920655512{n:02}"), &host.gw))
+        .map(|n| {
+            host.pbx
+                .call(host.sip, &format!("920655512{n:02}"), &host.gw)
+        })
         .collect();
     assert_eq!(host.get("/v1/calls").body.as_array().unwrap().len(), 24);
     assert_eq!(host.get("/v1/status").body["calls"], 24);

@@ -57,20 +57,37 @@ pub struct Reply {
 impl Host {
     /// Starts one with this many shards. `more` is added to its configuration.
     pub fn start(name: &str, shards: u16, more: &str) -> Host {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("service").join(name);
+        Host::edited(name, |text| {
+            text.replace("shards = 1", &format!("shards = {shards}")) + more
+        })
+    }
+
+    /// Starts one whose configuration was edited. It finds [`EXTENSIONS`] and [`LOOP_FOREVER`] in
+    /// its folder.
+    pub fn edited(name: &str, edit: impl Fn(String) -> String) -> Host {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join("service")
+            .join(name);
         let _was_not_there = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
         let (pbx, gw) = (Phone::new(), Phone::new());
+        let text = edit(configuration(pbx.address(), gw.address()));
+        std::fs::write(folder.join("intertrunk.toml"), text).unwrap();
         std::fs::write(folder.join("dialplan.toml"), DIALPLAN).unwrap();
-        std::fs::write(
-            folder.join("intertrunk.toml"),
-            configuration(shards, pbx.address(), gw.address(), more),
-        )
-        .unwrap();
+        std::fs::write(folder.join("extensions.wasm"), EXTENSIONS).unwrap();
+        std::fs::write(folder.join("loop-forever.wasm"), LOOP_FOREVER).unwrap();
         let mut child = command(&folder).spawn().unwrap();
         let log = follow(&mut child);
         let unset = "127.0.0.1:0".parse().unwrap();
-        let mut host = Host { child, folder, sip: unset, admin: unset, pbx, gw, log };
+        let mut host = Host {
+            child,
+            folder,
+            sip: unset,
+            admin: unset,
+            pbx,
+            gw,
+            log,
+        };
         let address = |line: &Value| line["address"].as_str().unwrap().parse().unwrap();
         host.admin = address(&host.logs("admin API listens"));
         host.sip = address(&host.logs("listening"));
@@ -88,7 +105,10 @@ impl Host {
             let Ok(line) = self.log.recv_timeout(left) else {
                 panic!("no {message:?} in the log, but: {seen:#?}")
             };
-            if line["message"].as_str().is_some_and(|m| m.contains(message)) {
+            if line["message"]
+                .as_str()
+                .is_some_and(|m| m.contains(message))
+            {
                 return line;
             }
             seen.push(line);
@@ -116,7 +136,9 @@ impl Host {
 
     /// The counter with this name.
     pub fn counter(&self, name: &str) -> u64 {
-        self.get("/v1/status").body["counters"][name].as_u64().unwrap()
+        self.get("/v1/status").body["counters"][name]
+            .as_u64()
+            .unwrap()
     }
 
     /// Asks again until the answer is good.
@@ -136,9 +158,14 @@ impl Host {
     #[track_caller]
     pub fn records(&self, n: usize) -> Vec<Value> {
         self.until(&format!("{n} records"), |host| {
-            let file = std::fs::read_dir(host.folder.join("cdr")).unwrap().next()?.unwrap();
+            let file = std::fs::read_dir(host.folder.join("cdr"))
+                .unwrap()
+                .next()?
+                .unwrap();
             let text = std::fs::read_to_string(file.path()).unwrap();
-            let whole = text.lines().map_while(|line| serde_json::from_str(line).ok());
+            let whole = text
+                .lines()
+                .map_while(|line| serde_json::from_str(line).ok());
             let records: Vec<Value> = whole.collect();
             (records.len() >= n).then_some(records)
         })
@@ -146,7 +173,13 @@ impl Host {
 
     pub fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     /// Waits for its end.
@@ -175,7 +208,11 @@ impl Reply {
         let mut response = response.unwrap();
         let text = response.body_mut().read_to_string().unwrap();
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Reply { status: response.status().as_u16(), body, text }
+        Reply {
+            status: response.status().as_u16(),
+            body,
+            text,
+        }
     }
 
     /// Fails with everything that was said unless the status is this one.
@@ -197,10 +234,21 @@ pub fn agent() -> ureq::Agent {
 /// Another policy, as a core module: the PBX is called by its extension, the gateway by all else.
 pub const EXTENSIONS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/policy_extensions.wasm"));
 
+/// A policy that never answers.
+const LOOP_FOREVER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/policy_loop_forever.wasm"));
+
 pub fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_intertrunk"));
     command
-        .args(["run", "-c", "intertrunk.toml", "--log", "debug", "--log-format", "json"])
+        .args([
+            "run",
+            "-c",
+            "intertrunk.toml",
+            "--log",
+            "debug",
+            "--log-format",
+            "json",
+        ])
         .current_dir(folder)
         .env_remove("RUST_LOG")
         .stderr(Stdio::piped());
@@ -212,18 +260,19 @@ fn follow(child: &mut Child) -> Receiver<Value> {
     let (to, log) = mpsc::channel();
     std::thread::spawn(move || {
         for line in lines.map_while(Result::ok) {
-            let _nobody_listens = to.send(serde_json::from_str(&line).unwrap_or(Value::String(line)));
+            let _nobody_listens =
+                to.send(serde_json::from_str(&line).unwrap_or(Value::String(line)));
         }
     });
     log
 }
 
-fn configuration(shards: u16, pbx: SocketAddr, gw: SocketAddr, more: &str) -> String {
+fn configuration(pbx: SocketAddr, gw: SocketAddr) -> String {
     format!(
         r#"
 [node]
 name = "edge-1"
-shards = {shards}
+shards = 1
 
 [[listen]]
 name = "lan"
@@ -252,7 +301,6 @@ dir = "cdr"
 
 [admin]
 listen = "127.0.0.1:0"
-{more}
 "#
     )
 }

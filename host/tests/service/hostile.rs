@@ -30,9 +30,15 @@ fn garbage_harms_nobody() {
         say(phone, b"GET / HTTP/1.1\r\n\r\n");
         say(phone, &[0xff; 1400]);
         say(phone, b"SIP/2.0 200 OK\r\nCall-ID: nobody\r\n\r\n");
-        let header = format!("INVITE sip:1@x SIP/2.0\r\nX: {}\r\n\r\n", "y".repeat(64_000));
+        let header = format!(
+            "INVITE sip:1@x SIP/2.0\r\nX: {}\r\n\r\n",
+            "y".repeat(64_000)
+        );
         say(phone, header.as_bytes());
-        let folds = format!("INVITE sip:1@x SIP/2.0\r\nX: y{}\r\n\r\n", "\r\n ".repeat(21_000));
+        let folds = format!(
+            "INVITE sip:1@x SIP/2.0\r\nX: y{}\r\n\r\n",
+            "\r\n ".repeat(21_000)
+        );
         say(phone, folds.as_bytes());
     }
     for length in (1..whole.len() - 4).step_by(7) {
@@ -69,9 +75,17 @@ fn an_address_in_use_is_named_with_a_remedy() {
     let taken = host.sip.to_string();
     let folder = host.folder.join("second");
     std::fs::create_dir_all(&folder).unwrap();
-    std::fs::copy(host.folder.join("dialplan.toml"), folder.join("dialplan.toml")).unwrap();
+    std::fs::copy(
+        host.folder.join("dialplan.toml"),
+        folder.join("dialplan.toml"),
+    )
+    .unwrap();
     let text = std::fs::read_to_string(host.folder.join("intertrunk.toml")).unwrap();
-    std::fs::write(folder.join("intertrunk.toml"), text.replacen("127.0.0.1:0", &taken, 1)).unwrap();
+    std::fs::write(
+        folder.join("intertrunk.toml"),
+        text.replacen("127.0.0.1:0", &taken, 1),
+    )
+    .unwrap();
     let second = command(&folder).output().unwrap();
     let said = String::from_utf8(second.stderr).unwrap();
     assert_eq!(second.status.code(), Some(2), "{said}");

@@ -53,9 +53,14 @@ impl Phone {
         let mut passed_over = Vec::new();
         loop {
             let left = give_up.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "{what} did not come, but: {passed_over:#?}");
+            assert!(
+                !left.is_zero(),
+                "{what} did not come, but: {passed_over:#?}"
+            );
             self.socket.set_read_timeout(Some(left)).unwrap();
-            let Ok(length) = self.socket.recv(&mut buffer) else { continue };
+            let Ok(length) = self.socket.recv(&mut buffer) else {
+                continue;
+            };
             let message = Message(String::from_utf8(buffer[..length].to_vec()).unwrap());
             if wanted(&message) {
                 return message;
@@ -93,7 +98,12 @@ impl Phone {
             cseq: 1,
             branch: format!("z9hG4bK-{number}-{}", me.port()),
         };
-        self.say(&side, "INVITE", "Content-Type: application/sdp\r\n", "v=0\r\n");
+        self.say(
+            &side,
+            "INVITE",
+            "Content-Type: application/sdp\r\n",
+            "v=0\r\n",
+        );
         side
     }
 
@@ -142,11 +152,19 @@ impl Phone {
         let copied: String = request
             .0
             .lines()
-            .filter(|l| ["Via:", "From:", "Call-ID:", "CSeq:"].iter().any(|n| l.starts_with(n)))
+            .filter(|l| {
+                ["Via:", "From:", "Call-ID:", "CSeq:"]
+                    .iter()
+                    .any(|n| l.starts_with(n))
+            })
             .map(|line| format!("{line}\r\n"))
             .collect();
         let to = request.header("To");
-        let tag = if to.contains(";tag=") { "" } else { ";tag=callee" };
+        let tag = if to.contains(";tag=") {
+            ""
+        } else {
+            ";tag=callee"
+        };
         let me = self.address();
         let response = format!(
             "SIP/2.0 {code} {reason}\r\n{copied}To: {to}{tag}\r\nContact: <sip:callee@{me}>\r\n\
@@ -170,7 +188,15 @@ impl Phone {
     }
 
     fn say(&self, side: &Side, method: &str, extra: &str, body: &str) {
-        let Side { call_id, host, uri, from, to, cseq, branch } = side;
+        let Side {
+            call_id,
+            host,
+            uri,
+            from,
+            to,
+            cseq,
+            branch,
+        } = side;
         let (me, length) = (self.address(), body.len());
         let text = format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch={branch};rport\r\n\
@@ -190,14 +216,21 @@ impl Message {
     /// The value of the first line with this name.
     #[track_caller]
     pub fn header(&self, name: &str) -> &str {
-        let value = |line: &'_ str| line.split_once(':').filter(|(n, _)| *n == name).map(|(_, v)| v.len());
+        let value = |line: &'_ str| {
+            line.split_once(':')
+                .filter(|(n, _)| *n == name)
+                .map(|(_, v)| v.len())
+        };
         let line = self.0.lines().find(|line| value(line).is_some());
         let line = line.unwrap_or_else(|| panic!("no {name} in\n{}", self.0));
         line[name.len() + 1..].trim()
     }
 
     pub fn count(&self, name: &str) -> usize {
-        self.0.lines().filter(|line| line.starts_with(&format!("{name}:"))).count()
+        self.0
+            .lines()
+            .filter(|line| line.starts_with(&format!("{name}:")))
+            .count()
     }
 
     /// The number that the Request-URI asks for.

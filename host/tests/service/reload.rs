@@ -1,19 +1,32 @@
 //! Policies and configuration changed under calls that are up.
 
+use serde_json::Value;
+
 use crate::host::{DIALPLAN, EXTENSIONS, Host};
 
+const STANDARD: &str = "module = \"builtin:standard\"\nconfig = \"dialplan.toml\"\n";
+
+/// The policy that is swapped out loops forever, so that its calls go by the fallback, untranslated.
 #[test]
 fn a_policy_is_swapped_while_a_call_is_up() {
-    let host = Host::start("swap", 2, "");
+    let looping = "module = \"loop-forever.wasm\"\nfallback = { route = [\"pbx-a\"] }\n";
+    let host = Host::edited("swap", |text| text.replace(STANDARD, looping));
     let (mut before, _, invite) = host.gw.call(host.sip, "+14255550100", &host.pbx);
     assert_eq!(invite.number(), "+14255550100");
+    assert_eq!(host.logs("fallback decided")["kind"], "timeout");
 
-    let staged = host.post("/v1/policies/main/stage", EXTENSIONS).is(200).body;
+    let staged = host
+        .post("/v1/policies/main/stage", EXTENSIONS)
+        .is(200)
+        .body;
     assert_eq!(staged["generation"], 2);
     let (mut still, _, invite) = host.gw.call(host.sip, "+14255550100", &host.pbx);
     assert_eq!(invite.number(), "+14255550100", "staged is not live");
 
-    assert_eq!(host.post("/v1/policies/main/promote", b"").is(200).body["generation"], 2);
+    assert_eq!(
+        host.post("/v1/policies/main/promote", b"").is(200).body["generation"],
+        2
+    );
     let (mut after, _, invite) = host.gw.call(host.sip, "+14255550100", &host.pbx);
     assert_eq!(invite.number(), "0100");
 
@@ -21,24 +34,37 @@ fn a_policy_is_swapped_while_a_call_is_up() {
     host.gw.hang_up(&mut still, &host.pbx);
     host.gw.hang_up(&mut after, &host.pbx);
 
-    assert_eq!(host.post("/v1/policies/main/rollback", b"").is(200).body["generation"], 1);
+    assert_eq!(
+        host.post("/v1/policies/main/rollback", b"").is(200).body["generation"],
+        1
+    );
     let (mut back, _, invite) = host.gw.call(host.sip, "+14255550100", &host.pbx);
     assert_eq!(invite.number(), "+14255550100");
     host.gw.hang_up(&mut back, &host.pbx);
 
     let records = host.records(4);
-    let generations: Vec<u64> =
-        records.iter().map(|record| record["generation"].as_u64().unwrap()).collect();
-    assert_eq!(generations, [1, 1, 2, 1]);
-    assert!(records.iter().all(|record| record["final_code"] == 200));
+    let decided = |key: &str| records.iter().map(|r| r[key].clone()).collect::<Vec<_>>();
+    assert_eq!(decided("generation"), [1, 1, 2, 1]);
+    assert_eq!(decided("final_code"), [200; 4]);
+    let timeout = Value::from("timeout");
+    assert_eq!(
+        decided("fallback"),
+        [timeout.clone(), timeout.clone(), Value::Null, timeout]
+    );
     assert_ne!(records[0]["policy_sha256"], records[2]["policy_sha256"]);
 }
 
 #[test]
 fn what_is_no_policy_is_refused_and_changes_nothing() {
     let host = Host::start("no-policy", 1, "");
-    let refused = host.post("/v1/policies/main/stage", b"\x7fELF, surely").is(422);
-    assert!(refused.body["error"].as_str().unwrap().contains("main"), "{}", refused.text);
+    let refused = host
+        .post("/v1/policies/main/stage", b"\x7fELF, surely")
+        .is(422);
+    assert!(
+        refused.body["error"].as_str().unwrap().contains("main"),
+        "{}",
+        refused.text
+    );
     host.post("/v1/policies/main/promote", b"").is(409);
     host.post("/v1/policies/main/rollback", b"").is(409);
     host.post("/v1/policies/other/promote", b"").is(404);
@@ -71,7 +97,10 @@ fn a_hangup_signal_puts_changed_settings_into_effect() {
     host.pbx.hang_up(&mut before, &host.gw);
     host.pbx.hang_up(&mut after, &host.gw);
     let records = host.records(2);
-    assert_eq!((&records[0]["generation"], &records[1]["generation"]), (&1.into(), &2.into()));
+    assert_eq!(
+        (&records[0]["generation"], &records[1]["generation"]),
+        (&1.into(), &2.into())
+    );
 }
 
 #[test]
@@ -88,7 +117,11 @@ fn a_configuration_with_faults_changes_nothing() {
     host.logs("nothing has changed");
 
     std::fs::write(&file, &good).unwrap();
-    std::fs::write(host.folder.join("dialplan.toml"), "[[route]]\nnonsense = 1\n").unwrap();
+    std::fs::write(
+        host.folder.join("dialplan.toml"),
+        "[[route]]\nnonsense = 1\n",
+    )
+    .unwrap();
     let refused = host.post("/v1/reload", b"").is(422);
     assert!(refused.text.contains("dialplan.toml"), "{}", refused.text);
 

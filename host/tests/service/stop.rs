@@ -19,7 +19,10 @@ fn a_drain_refuses_new_calls_and_waits_for_those_that_are_up() {
     host.pbx.hang_up(&mut call, &host.gw);
     assert_eq!(host.ends().code(), Some(0));
     let records = host.records(1);
-    assert_eq!(records[0]["callee_out"], "+12065551234", "records are on disk: {records:?}");
+    assert_eq!(
+        records[0]["callee_out"], "+12065551234",
+        "records are on disk: {records:?}"
+    );
 }
 
 #[test]
@@ -43,10 +46,16 @@ fn the_second_signal_stops_at_once() {
 #[test]
 fn a_drain_over_the_admin_api_can_be_taken_back() {
     let host = Host::start("resume", 1, "");
-    assert_eq!(host.post("/v1/drain", b"").is(200).body["state"], "draining");
+    assert_eq!(
+        host.post("/v1/drain", b"").is(200).body["state"],
+        "draining"
+    );
     let refused = host.pbx.invite(host.sip, "0100", "92065551234");
     host.pbx.response(&refused, 503, "INVITE");
-    assert_eq!(host.post("/v1/resume", b"").is(200).body["state"], "running");
+    assert_eq!(
+        host.post("/v1/resume", b"").is(200).body["state"],
+        "running"
+    );
     host.get("/readyz").is(200);
     let (mut call, _, _) = host.pbx.call(host.sip, "92065551234", &host.gw);
     host.pbx.hang_up(&mut call, &host.gw);

@@ -226,3 +226,66 @@ impl fmt::Display for Pattern {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn expr(text: &str) -> Expr {
+        Expr::new(text.to_owned()).unwrap()
+    }
+
+    fn starts_of(text: &str) -> Vec<String> {
+        let starts = expr(text).starts.into_iter();
+        starts
+            .map(|start| String::from_utf8(start).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn an_anchored_expression_knows_its_beginnings() {
+        assert_eq!(starts_of(r"^\+1425(55|66)"), ["+142555", "+142566"]);
+        assert_eq!(starts_of("^(911|112)$"), ["911", "112"]);
+        assert_eq!(starts_of("^0[1-3]"), ["01", "02", "03"]);
+    }
+
+    #[test]
+    fn an_expression_that_may_match_anywhere_knows_none() {
+        for text in ["425", r"^\+1|99", "(?m)^5"] {
+            assert!(expr(text).starts.is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn beginnings_never_hide_a_match() {
+        let texts = [
+            r"^\+1|99", "^.*5", "^(5)?6?", r"^\d{7}$", "(?i)^a", "^[^+]", "^$", "^*5",
+        ];
+        for text in texts {
+            let expr = expr(text);
+            for number in [
+                "", "5", "56", "6", "199", "+1", "1234567", "A", "alice", "+4455",
+            ] {
+                let expected = expr.regex.is_match(number.as_bytes());
+                assert_eq!(expr.is_match(number), expected, "{text} {number}");
+            }
+        }
+    }
+
+    #[test]
+    fn beginnings_are_few() {
+        let starts = starts_of(r"^\+1\d{10}$");
+        assert!((1..=STARTS_MAX).contains(&starts.len()), "{starts:?}");
+    }
+
+    #[test]
+    fn large_expressions_are_refused() {
+        assert!(
+            Expr::new(r"^(\d{200}){200}$".to_owned())
+                .unwrap_err()
+                .contains("size limit")
+        );
+    }
+}

@@ -80,6 +80,7 @@ impl Service {
     pub fn drain(mut self) -> Result<()> {
         self.process.terminate()?;
         let status = self.process.wait(Instant::now() + DRAINS_WITHIN)?;
+        let status = status.with_context(|| format!("not drained within {DRAINS_WITHIN:?}"))?;
         ensure!(
             status.success(),
             "intertrunk run ended with {status} after SIGTERM"

@@ -151,18 +151,26 @@ impl Sipp {
         Ok(self.process.ended()?.is_some())
     }
 
-    /// Waits for its end and counts.
-    pub fn finish(mut self, deadline: Instant) -> Result<Tally> {
-        let status = self.process.wait(deadline)?;
-        let table = fs::read_to_string(&self.statistics)
-            .with_context(|| format!("sipp {} wrote no statistics", self.name))?;
+    /// Waits for its end, stops it if that does not come in time, and counts.
+    pub fn finish(self, deadline: Instant) -> Result<Tally> {
+        let Sipp {
+            name,
+            mut process,
+            statistics,
+            errors,
+            ..
+        } = self;
+        let status = process.wait(deadline)?;
+        drop(process);
+        let table = fs::read_to_string(&statistics)
+            .with_context(|| format!("sipp {name} wrote no statistics"))?;
         Ok(Tally {
-            exit: status.code(),
+            exit: status.and_then(|status| status.code()),
             good: column(&table, "SuccessfulCall(C)")?,
             failed: column(&table, "FailedCall(C)")?,
             retransmissions: column(&table, "Retransmissions(C)")?,
-            first_error: first_lines(&self.errors),
-            name: self.name,
+            first_error: first_lines(&errors),
+            name,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use intertrunk_policy::{Isolation, LoadFault, Options, Runner, Slot};
+use intertrunk_policy::{Engine, Isolation, LoadFault, Options, Runner, Slot};
 use intertrunk_proto::ask::PolicyFault;
 
 use crate::guests::{ENGINE, HOARD, LOOP, RECURSE, TRAP, ask, live, options, tag, trunks, world};
@@ -147,4 +147,33 @@ fn more_generations_than_a_runner_keeps_warm_still_decide() {
         tag(&ask(&mut runner, &slots[0], None, "sane"), "asked"),
         "1"
     );
+}
+
+#[test]
+fn a_policy_that_configures_slowly_gets_its_instances_from_the_builder() {
+    // Under such a deadline no instance can be made within a decision.
+    let options = Options {
+        deadline: Duration::from_nanos(1),
+        ..options()
+    };
+    let engine = Engine::new().unwrap();
+    let slot = Slot::new(&engine, "slow", options);
+    slot.stage(&TRAP, "", &world(), &[]).unwrap();
+    slot.promote().unwrap();
+    let mut runner = Runner::new(&engine);
+    // Staging made two spares; each fault uses one up.
+    for _ in 0..2 {
+        let fault = ask(&mut runner, &slot, None, "100").outcome.unwrap_err();
+        assert_ne!(fault, PolicyFault::NotReady);
+    }
+    let without = ask(&mut runner, &slot, None, "100").outcome;
+    assert_eq!(
+        without,
+        Err(PolicyFault::NotReady),
+        "a shard does not wait for `configure`"
+    );
+    // Ends because the builder makes another.
+    while ask(&mut runner, &slot, None, "100").outcome == Err(PolicyFault::NotReady) {
+        std::thread::yield_now();
+    }
 }

@@ -71,7 +71,11 @@ fn failure(one: &Accepted, assumed: &RouteArgs) -> Option<Failure> {
     let name = &*one.trunk.name;
     for (names, what) in [(&assumed.down, "down"), (&assumed.full, "full")] {
         if names.iter().any(|assumed| assumed == name) {
-            return Some(Failure { code: 503, why: format!("assumed {what}"), goes_on: true });
+            return Some(Failure {
+                code: 503,
+                why: format!("assumed {what}"),
+                goes_on: true,
+            });
         }
     }
     let (_, code) = assumed.failed.iter().find(|(trunk, _)| trunk == name)?;
@@ -81,24 +85,128 @@ fn failure(one: &Accepted, assumed: &RouteArgs) -> Option<Failure> {
     let declined = matches!(code, 486 | 600 | 603 | 604) && chosen.is_none();
     let goes_on = codes.contains(code) && !declined;
     let ends = if goes_on { "" } else { ", which is final" };
-    Some(Failure { code: *code, why: format!("assumed to fail with {code}{ends}"), goes_on })
+    Some(Failure {
+        code: *code,
+        why: format!("assumed to fail with {code}{ends}"),
+        goes_on,
+    })
 }
 
 fn facts(one: &Accepted, code: u16) -> AttemptFacts {
     let peer = one.peer.as_ref().or(one.trunk.peers.first());
     AttemptFacts {
         trunk: one.trunk.name.to_string(),
-        peer: peer.map(|peer| peer.address.to_string()).unwrap_or_default(),
+        peer: peer
+            .map(|peer| peer.address.to_string())
+            .unwrap_or_default(),
         code,
         ..AttemptFacts::default()
     }
 }
 
 fn to_caller(plan: &Plan, code: u16) -> u16 {
-    let map = plan.code_maps.iter().find(|map| map.from_code == code && map.q850.is_none());
+    let map = plan
+        .code_maps
+        .iter()
+        .find(|map| map.from_code == code && map.q850.is_none());
     match map {
         Some(map) => map.to_code,
         None if code < 400 => 480,
         None => code,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use clap::Parser;
+    use intertrunk_proto::ask::{Candidate, CodeMap};
+
+    use super::*;
+    use crate::config::{self, Interner};
+
+    const CONFIG: &str = "
+        [[listen]]\nname = \"lan\"\naddress = \"127.0.0.1:5060\"
+        [[trunk]]\nname = \"gw-a\"\npeers = [\"sip:127.0.0.2\"]
+        [[trunk]]\nname = \"gw-b\"\npeers = [\"sip:127.0.0.3\"]
+        [policy.main]\nmodule = \"builtin:standard\"";
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: RouteArgs,
+    }
+
+    /// Walks through gw-a, then gw-b, under the assumptions of a command line.
+    fn walk(plan: &Plan, assumptions: &str) -> Walk {
+        let built = config::parse(Path::new("t"), CONFIG, &mut Interner::default()).unwrap();
+        let accept = |name: &str| Accepted {
+            candidate: Candidate {
+                trunk: name.to_owned(),
+                ..Candidate::default()
+            },
+            trunk: Arc::clone(built.snapshot.trunk_named(name).unwrap()),
+            peer: None,
+        };
+        let words = format!("route -c t --from pbx --to 1 {assumptions}");
+        let args = Cli::parse_from(words.split_whitespace()).args;
+        Walk::of(&[accept("gw-a"), accept("gw-b")], plan, &args)
+    }
+
+    #[test]
+    fn without_assumptions_all_are_to_be_tried() {
+        let walk = walk(&Plan::default(), "");
+        assert_eq!((walk.passed_over, walk.ends_with), (vec![None, None], None));
+        assert!(!walk.asks_again && walk.attempts.is_empty());
+    }
+
+    #[test]
+    fn the_plan_says_what_happens_when_nobody_is_left() {
+        let all = "--failed gw-a:503 --down gw-b";
+        let after = |when_exhausted| {
+            walk(
+                &Plan {
+                    when_exhausted,
+                    ..Plan::default()
+                },
+                all,
+            )
+        };
+        assert_eq!(after(WhenExhausted::RelayLast).ends_with, Some(503));
+        assert_eq!(after(WhenExhausted::Reply(480)).ends_with, Some(480));
+        let again = after(WhenExhausted::AskAgain);
+        assert!(again.asks_again);
+        let told: Vec<_> = again
+            .attempts
+            .iter()
+            .map(|a| (&*a.trunk, &*a.peer, a.code))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("gw-a", "127.0.0.2:5060", 503),
+                ("gw-b", "127.0.0.3:5060", 503)
+            ]
+        );
+    }
+
+    #[test]
+    fn a_final_code_ends_the_call_and_asks_nobody() {
+        let plan = Plan {
+            when_exhausted: WhenExhausted::AskAgain,
+            code_maps: vec![CodeMap {
+                from_code: 486,
+                q850: None,
+                to_code: 480,
+            }],
+            ..Plan::default()
+        };
+        let walk = walk(&plan, "--failed gw-a:486");
+        assert_eq!(walk.ends_with, Some(480));
+        assert!(!walk.asks_again);
+        assert_eq!(walk.passed_over[1].as_deref(), Some("not reached"));
     }
 }

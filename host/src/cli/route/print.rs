@@ -9,11 +9,19 @@ use super::report::{Dialling, Ending, Report, Step};
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let caller = if self.caller.is_empty() { "somebody" } else { &self.caller };
+        let caller = if self.caller.is_empty() {
+            "somebody"
+        } else {
+            &self.caller
+        };
         writeln!(f, "{caller} calls {} from trunk {}", self.to, self.from)?;
         if let (Some(policy), Some(sha256)) = (&self.policy, &self.policy_sha256) {
             let short = sha256.get(..12).unwrap_or(sha256);
-            writeln!(f, "policy {policy} ({short}) decided in {} µs", self.decision_us)?;
+            writeln!(
+                f,
+                "policy {policy} ({short}) decided in {} µs",
+                self.decision_us
+            )?;
         }
         section(f, "before it was asked again", &self.before)?;
         section(f, "fallback", &self.fallback)?;
@@ -27,7 +35,12 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Ending::Connect(dialling) => dialling.fmt(f),
-            Ending::Reject { code, phrase, q850, retry_after_s } => {
+            Ending::Reject {
+                code,
+                phrase,
+                q850,
+                retry_after_s,
+            } => {
                 write!(f, "refused: {code} {phrase}")?;
                 if let Some(cause) = q850 {
                     write!(f, ", Q.850 cause {cause}")?;
@@ -46,7 +59,11 @@ impl fmt::Display for Dialling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut group = None;
         for (place, step) in (1..).zip(&self.candidates) {
-            let together = if group == Some(step.group) { "together with " } else { "" };
+            let together = if group == Some(step.group) {
+                "together with "
+            } else {
+                ""
+            };
             write!(f, "{place}. {together}{step}")?;
             group = Some(step.group);
         }
@@ -72,7 +89,12 @@ impl fmt::Display for Step {
             Some(why) => writeln!(f, "  passed over: {why}")?,
             None => writeln!(f)?,
         }
-        writeln!(f, "   called   {}  {}", or_nobody(&self.callee), self.request_uri)?;
+        writeln!(
+            f,
+            "   called   {}  {}",
+            or_nobody(&self.callee),
+            self.request_uri
+        )?;
         writeln!(f, "   calling  {}  {}", or_nobody(&self.caller), self.from)?;
         if let Some(asserted) = &self.asserted {
             writeln!(f, "   asserted {asserted}")?;
@@ -90,7 +112,10 @@ impl fmt::Display for Step {
         let ring = format_duration(Duration::from_millis(self.ring_ms));
         let codes: Vec<String> = self.failover.iter().map(u16::to_string).collect();
         let codes = codes.join(" ");
-        writeln!(f, "   next     after {no_progress} without progress, {ring} of ringing, or {codes}")
+        writeln!(
+            f,
+            "   next     after {no_progress} without progress, {ring} of ringing, or {codes}"
+        )
     }
 }
 

@@ -106,7 +106,8 @@ impl Report {
     pub fn asked(&mut self, answer: &Answer) {
         if let Ending::Connect(dialling) = &mut self.ending {
             let failed = dialling.candidates.drain(..);
-            let lines = failed.map(|step| format!("{}: {}", step.trunk, step.skipped.unwrap_or_default()));
+            let lines =
+                failed.map(|step| format!("{}: {}", step.trunk, step.skipped.unwrap_or_default()));
             self.before.extend(lines);
         }
         self.decision_us = self.decision_us.saturating_add(answer.decision_us);
@@ -142,11 +143,16 @@ impl Report {
     pub fn connect(&mut self, accepted: &[Accepted], plan: &Plan, walk: &Walk, asked: &Asked<'_>) {
         let steps = accepted.iter().zip(&walk.passed_over);
         let code_map = |map: &CodeMap| {
-            let cause = map.q850.map(|cause| format!(" with cause {cause}")).unwrap_or_default();
+            let cause = map
+                .q850
+                .map(|cause| format!(" with cause {cause}"))
+                .unwrap_or_default();
             format!("{}{cause} becomes {}", map.from_code, map.to_code)
         };
         self.ending = Ending::Connect(Dialling {
-            candidates: steps.map(|(one, skipped)| step(one, skipped, asked)).collect(),
+            candidates: steps
+                .map(|(one, skipped)| step(one, skipped, asked))
+                .collect(),
             ends_with: walk.ends_with,
             when_exhausted: match plan.when_exhausted {
                 WhenExhausted::RelayLast => "the caller gets the last code".to_owned(),
@@ -155,7 +161,11 @@ impl Report {
             },
             max_duration_s: plan.max_duration_s,
             code_maps: plan.code_maps.iter().map(code_map).collect(),
-            tags: plan.tags.iter().map(|tag| format!("{}={}", tag.name, tag.value)).collect(),
+            tags: plan
+                .tags
+                .iter()
+                .map(|tag| format!("{}={}", tag.name, tag.value))
+                .collect(),
         });
     }
 
@@ -178,8 +188,14 @@ pub struct Asked<'a> {
 }
 
 fn step(accepted: &Accepted, skipped: &Option<String>, asked: &Asked<'_>) -> Step {
-    let Accepted { candidate, trunk, peer } = accepted;
-    let peers = peer.as_ref().map_or(trunk.peers.as_slice(), std::slice::from_ref);
+    let Accepted {
+        candidate,
+        trunk,
+        peer,
+    } = accepted;
+    let peers = peer
+        .as_ref()
+        .map_or(trunk.peers.as_slice(), std::slice::from_ref);
     let listener = asked.snapshot.listener(trunk.listen);
     let our_host = listener.map_or("", |listener| &listener.advertise);
     let dialled = Dialled::of(candidate, asked.query, trunk, &peers[0], our_host);
@@ -195,8 +211,12 @@ fn step(accepted: &Accepted, skipped: &Option<String>, asked: &Asked<'_>) -> Ste
         asserted: dialled.asserted,
         set_headers: set_headers(candidate),
         remove_headers: candidate.remove_headers.clone(),
-        no_progress_ms: candidate.no_progress_ms.map_or_else(|| ms(trunk.no_progress), u64::from),
-        ring_ms: candidate.ring_ms.map_or_else(|| ms(asked.snapshot.timers.ring), u64::from),
+        no_progress_ms: candidate
+            .no_progress_ms
+            .map_or_else(|| ms(trunk.no_progress), u64::from),
+        ring_ms: candidate
+            .ring_ms
+            .map_or_else(|| ms(asked.snapshot.timers.ring), u64::from),
         failover: chosen.unwrap_or_else(|| trunk.failover_codes.clone()),
         media: match candidate.media {
             Media::TrunkDefault | Media::Direct => "direct",
@@ -207,7 +227,11 @@ fn step(accepted: &Accepted, skipped: &Option<String>, asked: &Asked<'_>) -> Ste
 }
 
 fn set_headers(candidate: &Candidate) -> Vec<String> {
-    candidate.set_headers.iter().map(|h| format!("{}: {}", h.name, h.value)).collect()
+    candidate
+        .set_headers
+        .iter()
+        .map(|h| format!("{}: {}", h.name, h.value))
+        .collect()
 }
 
 fn ms(duration: Duration) -> u64 {
@@ -215,13 +239,26 @@ fn ms(duration: Duration) -> u64 {
 }
 
 fn rejection(code: u16) -> Rejection {
-    Rejection { code, ..Rejection::default() }
+    Rejection {
+        code,
+        ..Rejection::default()
+    }
 }
 
 impl From<Rejection> for Ending {
     fn from(rejection: Rejection) -> Ending {
-        let Rejection { code, phrase, q850, retry_after_s } = rejection;
+        let Rejection {
+            code,
+            phrase,
+            q850,
+            retry_after_s,
+        } = rejection;
         let usual = || intertrunk_sip::reason_phrase(code).to_owned();
-        Ending::Reject { code, phrase: phrase.unwrap_or_else(usual), q850, retry_after_s }
+        Ending::Reject {
+            code,
+            phrase: phrase.unwrap_or_else(usual),
+            q850,
+            retry_after_s,
+        }
     }
 }

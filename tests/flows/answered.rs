@@ -182,7 +182,7 @@ fn glare() {
     call(
         &mut w,
         &Errand {
-            reinvite: Some(ms(302)),
+            reinvite: Some(ms(301)),
             ..Errand::to("12065550100")
         },
     );

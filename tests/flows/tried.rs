@@ -62,13 +62,32 @@ fn failover_on_transport_error() {
     check("failover_on_transport_error", &mut w);
 }
 
-/// K5: busy is an answer.
+/// K5: busy is an answer, even where the trunk's list has its code.
 #[test]
 fn busy_is_final() {
-    let mut w = world();
+    let mut w = World::with_trunks(
+        1,
+        Weather::default(),
+        Mood::connect(&["gw-a", "gw-b"]),
+        |trunk| trunk.failover_codes.push(486),
+    );
     gw_a(&mut w, refuses(486));
     call(&mut w, &Errand::to("1"));
     check("busy_is_final", &mut w);
+}
+
+/// K5: the candidate itself may say otherwise.
+#[test]
+fn busy_goes_on_where_the_candidate_says_so() {
+    let mood = Mood::verdict(|| {
+        let mut plan = policy::plan_to(&["gw-a", "gw-b"]);
+        plan.candidates[0].failover = Some(vec![486]);
+        Verdict::Connect(plan)
+    });
+    let mut w = World::new(1, Weather::default(), mood);
+    gw_a(&mut w, refuses(486));
+    call(&mut w, &Errand::to("1"));
+    check("busy_goes_on_where_the_candidate_says_so", &mut w);
 }
 
 /// K5, F9: once it has rung, a failure is final: nobody rings twice.

@@ -36,9 +36,9 @@ pub struct Datagram {
 pub struct Net {
     weather: Weather,
     rng: Rng,
-    /// By arrival, then by departure: equal arrivals keep their order.
     /// Start of the first line of datagrams that are lost, each once.
     pub lose: Vec<&'static str>,
+    /// By arrival, then by departure: equal arrivals keep their order.
     under_way: BinaryHeap<Reverse<(Instant, u64, Datagram)>>,
     sent: u64,
 }

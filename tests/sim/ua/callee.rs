@@ -7,7 +7,10 @@ use bytes::Bytes;
 use intertrunk_proto::Instant;
 use intertrunk_sip::{Message, Method, Name, reply};
 
-use super::{Deed, Dialog, Final, Server, Side, T1, Ua, Unacked, branch_of, finish, random_manner};
+use super::{
+    Deed, Dialog, Final, Renegotiation, Server, Side, T1, Ua, Unacked, branch_of, finish,
+    random_manner,
+};
 
 impl Ua {
     pub(super) fn invited(&mut self, invite: Message, now: Instant) -> Option<Side> {
@@ -43,6 +46,7 @@ impl Ua {
             servers: vec![Server {
                 branch: branch_of(&invite),
                 method: Method::Invite,
+                request: None,
                 response: None,
                 last: false,
             }],
@@ -156,39 +160,66 @@ impl Ua {
                 if side.caller && side.code.is_none() {
                     self.complain("BYE before any answer");
                 }
+                self.give_up_pending(side, now);
                 200
             }
             Method::Invite if self.has_pending_invite(side) => 491,
+            Method::Invite => match side.manner.renegotiation {
+                Renegotiation::Accepts => 200,
+                Renegotiation::Refuses(code) => code,
+                Renegotiation::AcceptsAfter(_) | Renegotiation::Stuck => 100,
+            },
             _ => 200,
         };
-        let mut b = reply(
-            request,
-            code,
-            intertrunk_sip::reason_phrase(code),
-            None,
-            Some(self.host),
-        );
+        let server = side.servers.len();
+        if let (100, Renegotiation::AcceptsAfter(time)) = (code, side.manner.renegotiation) {
+            side.deeds.insert((now + time, Deed::Accept(server)));
+        }
+        side.servers.push(Server {
+            branch,
+            method,
+            request: Some((request.clone(), dialog)),
+            response: None,
+            last: false,
+        });
+        self.accept(side, server, code, now);
+    }
+
+    /// Answers a request within a dialog.
+    pub(super) fn accept(&mut self, side: &mut Side, server: usize, code: u16, now: Instant) {
+        let Some((request, dialog)) = side.servers[server].request.clone() else {
+            return;
+        };
+        let phrase = intertrunk_sip::reason_phrase(code);
+        let mut b = reply(&request, code, phrase, None, Some(self.host));
         b.header_fmt(Name::Contact, format_args!("<sip:{}>", self.address));
-        let bytes = finish(
-            b,
-            (method == Method::Invite && code == 200).then_some("answer"),
-        );
+        let accepts = *request.method() == Method::Invite && code == 200;
+        let bytes = finish(b, accepts.then_some("answer"));
         self.out.push(bytes.clone());
-        if method == Method::Invite && code == 200 {
+        let s = &mut side.servers[server];
+        s.response = Some(bytes.clone());
+        s.last = code >= 200;
+        if s.last {
+            s.request = None;
+        }
+        if accepts {
             side.dialogs[dialog].unacked = Some(Unacked {
                 cseq: request.cseq(),
-                bytes: bytes.clone(),
+                bytes,
                 at: now + T1,
                 interval: T1,
                 give_up: now + T1 * 64,
             });
         }
-        side.servers.push(Server {
-            branch,
-            method,
-            response: Some(bytes),
-            last: true,
-        });
+    }
+
+    /// RFC 3261 §15.1.2: who hears BYE answers what it has not answered yet.
+    fn give_up_pending(&mut self, side: &mut Side, now: Instant) {
+        for server in 0..side.servers.len() {
+            if !matches!(side.manner.renegotiation, Renegotiation::Stuck) {
+                self.accept(side, server, 487, now);
+            }
+        }
     }
 
     pub(super) fn has_pending_invite(&self, side: &Side) -> bool {
@@ -244,7 +275,7 @@ impl Ua {
             let offered = side.invite.as_ref().is_some_and(Message::has_body);
             if !offered && d.up && !ack.has_body() {
                 // Legal only when the call is ended at once; the network may lose a few BYEs.
-                side.deeds.insert((now + T1 * 64, Deed::Unanswered));
+                side.deeds.insert((now + self.patience, Deed::Unanswered));
             }
             side.deeds
                 .extend(side.manner.hang_up.map(|d| (now + d, Deed::HangUp)));
@@ -268,11 +299,22 @@ impl Ua {
         side.servers.push(Server {
             branch: branch.to_owned(),
             method: Method::Cancel,
+            request: None,
             response: Some(ok),
             last: true,
         });
-        if side.servers[0].last || side.servers[0].branch != branch {
+        let invites = |s: &Server| s.branch == branch && s.method == Method::Invite;
+        let Some(server) = side.servers.iter().position(invites) else {
             return;
+        };
+        if side.servers[server].last {
+            return;
+        }
+        if side.servers[server].response.is_none() {
+            self.complain("CANCEL of an INVITE that I have not answered at all");
+        }
+        if side.servers[server].request.is_some() {
+            return self.give_up_pending(side, now);
         }
         side.deeds.clear();
         match side.manner.last {

@@ -131,14 +131,14 @@ impl Ua {
         }
     }
 
-    pub(super) fn cancel(&mut self, side: &mut Side, now: Instant) {
-        let invite = side.clients[0].clone();
+    pub(super) fn cancel(&mut self, side: &mut Side, client: usize, now: Instant) {
+        let invite = side.clients[client].clone();
         if invite.last.is_some() {
             return;
         }
         if !invite.provisional {
             // RFC 3261 §9.1: not before a first answer.
-            side.deeds.insert((now + ms(100), Deed::Cancel));
+            side.deeds.insert((now + ms(100), Deed::Cancel(client)));
             return;
         }
         let m = Message::parse(invite.bytes).expect("ours");

@@ -23,6 +23,10 @@ pub struct Errand {
     pub reinvite: Option<Duration>,
     /// INFO so long after the answer.
     pub info: Option<Duration>,
+    /// CANCEL so long after that re-INVITE.
+    pub cancel_reinvite: Option<Duration>,
+    /// What it says to a re-INVITE.
+    pub renegotiation: Renegotiation,
     /// Never sends ACK for a 2xx.
     pub no_ack: bool,
     /// More header lines of the INVITE.
@@ -40,6 +44,8 @@ impl Errand {
             hang_up: Some(ms(1_000)),
             reinvite: None,
             info: None,
+            cancel_reinvite: None,
+            renegotiation: Renegotiation::Accepts,
             no_ack: false,
             headers: Vec::new(),
         }
@@ -70,6 +76,19 @@ pub enum Final {
     Dead,
 }
 
+/// What a user agent says to a re-INVITE.
+#[derive(Clone, Copy, Debug)]
+pub enum Renegotiation {
+    /// 200 at once.
+    Accepts,
+    /// 100, and 200 so much later.
+    AcceptsAfter(Duration),
+    /// This code.
+    Refuses(u16),
+    /// 100, and never anything else, whatever comes.
+    Stuck,
+}
+
 /// What a callee does with one call.
 #[derive(Clone, Copy, Debug)]
 pub struct Manner {
@@ -83,6 +102,8 @@ pub struct Manner {
     pub hang_up: Option<Duration>,
     /// re-INVITE so long after the ACK.
     pub reinvite: Option<Duration>,
+    /// What it says to a re-INVITE.
+    pub renegotiation: Renegotiation,
 }
 
 impl Default for Manner {
@@ -96,6 +117,7 @@ impl Default for Manner {
             forks: 1,
             hang_up: None,
             reinvite: None,
+            renegotiation: Renegotiation::Accepts,
         }
     }
 }
@@ -125,5 +147,16 @@ pub fn random_manner(rng: &mut Rng) -> Manner {
         forks: if pick(rng, 6) == 0 { 2 } else { 1 },
         hang_up: (pick(rng, 3) == 0).then(|| ms(pick(rng, 3_000))),
         reinvite: (pick(rng, 4) == 0).then(|| ms(pick(rng, 2_000))),
+        renegotiation: random_renegotiation(rng.next_u64()),
+    }
+}
+
+/// What this dice says to a re-INVITE.
+pub fn random_renegotiation(dice: u64) -> Renegotiation {
+    match dice % 10 {
+        0 => Renegotiation::Stuck,
+        1 => Renegotiation::Refuses(488),
+        2..=4 => Renegotiation::AcceptsAfter(ms(dice / 10 % 3_000)),
+        _ => Renegotiation::Accepts,
     }
 }

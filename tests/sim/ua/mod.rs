@@ -15,7 +15,9 @@ use bytes::Bytes;
 use intertrunk_proto::{Instant, Rng};
 use intertrunk_sip::{Builder, Message, Method, Name};
 
-pub use self::manner::{Errand, Final, Manner, Ring, random_manner};
+pub use self::manner::{
+    Errand, Final, Manner, Renegotiation, Ring, random_manner, random_renegotiation,
+};
 use crate::ms;
 
 const T1: Duration = ms(500);
@@ -24,7 +26,8 @@ const T2: Duration = ms(4_000);
 /// What is to be done later.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Deed {
-    Cancel,
+    /// The n-th client transaction.
+    Cancel(usize),
     EarlyBye,
     HangUp,
     ReInvite,
@@ -32,6 +35,8 @@ enum Deed {
     Ring(u16),
     Answer,
     Refuse(u16),
+    /// 200 to the re-INVITE of the n-th server transaction.
+    Accept(usize),
     /// The ACK brought no answer to our offer: by now the call must be over.
     Unanswered,
 }
@@ -54,6 +59,8 @@ struct Client {
 struct Server {
     branch: String,
     method: Method,
+    /// Of a re-INVITE that is answered later: itself, and the dialog that it belongs to.
+    request: Option<(Message, usize)>,
     response: Option<Bytes>,
     last: bool,
 }
@@ -123,6 +130,10 @@ pub struct Ua {
     pub manners: Vec<Manner>,
     /// What it does with all others.
     pub manner: Option<Manner>,
+    /// How long it waits for what should come at once.
+    pub patience: Duration,
+    /// Whether the weather is good enough for 64·T1 to mean that nobody answered.
+    pub strict: bool,
     serial: u32,
 }
 
@@ -139,6 +150,8 @@ impl Ua {
             complaints: Vec::new(),
             manners: Vec::new(),
             manner: Some(Manner::default()),
+            patience: T1 * 64,
+            strict: true,
             serial: 0,
         }
     }
@@ -153,19 +166,15 @@ impl Ua {
         )
     }
 
-    /// Everything of this user agent that nobody beyond the host may see.
-    pub fn secrets(&self) -> Vec<String> {
-        let mut secrets = vec![self.address.to_string(), format!("agent-{}", self.name)];
-        for side in self.sides.values().filter(|s| s.caller) {
-            secrets.push(side.call_id.clone());
-        }
-        let tags = self
-            .sides
-            .values()
-            .flat_map(|s| &s.dialogs)
-            .map(|d| d.tag.clone());
-        secrets.extend(tags.filter(|t| !t.is_empty()));
-        secrets
+    /// What marks all that nobody beyond the host may see: address, product, and the tokens of
+    /// Call-IDs, tags and branches.
+    pub fn secrets(&self) -> [String; 3] {
+        let name = &self.name;
+        [
+            self.address.to_string(),
+            format!("agent-{name}"),
+            format!("-{name}-"),
+        ]
     }
 
     /// Places a call. Gives its Call-ID.
@@ -173,7 +182,7 @@ impl Ua {
         let call_id = self.token("call");
         let tag = self.token("tag");
         let mut deeds = BTreeSet::new();
-        deeds.extend(errand.cancel.map(|d| (now + d, Deed::Cancel)));
+        deeds.extend(errand.cancel.map(|d| (now + d, Deed::Cancel(0))));
         let callee = errand.callee.clone();
         let uri = if callee.contains(':') {
             callee
@@ -184,7 +193,10 @@ impl Ua {
         let mut side = Side {
             call_id: call_id.clone(),
             caller: true,
-            manner: Manner::default(),
+            manner: Manner {
+                renegotiation: errand.renegotiation,
+                ..Manner::default()
+            },
             invite: None,
             local,
             remote: format!("<{uri}>"),
@@ -337,7 +349,12 @@ impl Ua {
                 if c.give_up <= now {
                     c.resend = None;
                     c.last = Some(408);
-                    side.timed_out |= c.method == Method::Invite && c.cseq == 1;
+                    let first = c.method == Method::Invite && c.cseq == 1;
+                    side.timed_out |= first;
+                    if self.strict && !first {
+                        let what = format!("{}: nobody answered {}", self.name, c.method);
+                        self.complaints.push(what);
+                    }
                     continue;
                 }
                 let doubled = interval * 2;
@@ -356,6 +373,11 @@ impl Ua {
                 && u.at <= now
             {
                 if u.give_up <= now {
+                    let offered = side.invite.as_ref().is_none_or(Message::has_body);
+                    if self.strict && (offered || u.cseq > 1) {
+                        let what = format!("{}: nobody acknowledged my 2xx", self.name);
+                        self.complaints.push(what);
+                    }
                     d.unacked = None;
                     side.deeds.insert((now, Deed::HangUp));
                     continue;
@@ -369,7 +391,7 @@ impl Ua {
 
     fn act(&mut self, side: &mut Side, deed: Deed, now: Instant) {
         match deed {
-            Deed::Cancel => self.cancel(side, now),
+            Deed::Cancel(client) => self.cancel(side, client, now),
             Deed::EarlyBye if side.code.is_none() => {
                 self.request(side, 0, &Method::Bye, None, now);
             }
@@ -383,6 +405,10 @@ impl Ua {
             }
             Deed::ReInvite if side.dialogs[0].up && !self.has_pending_invite(side) => {
                 self.request(side, 0, &Method::Invite, Some("offer"), now);
+                let cancel = side.errand.as_ref().and_then(|e| e.cancel_reinvite);
+                let client = side.clients.len() - 1;
+                side.deeds
+                    .extend(cancel.map(|d| (now + d, Deed::Cancel(client))));
             }
             Deed::Info if side.dialogs[0].up => {
                 self.request(side, 0, &Method::Info, None, now);
@@ -397,6 +423,7 @@ impl Ua {
             Deed::Refuse(code) if side.code.is_none() => {
                 self.respond_invite(side, 0, code, None);
             }
+            Deed::Accept(server) => self.accept(side, server, 200, now),
             Deed::Unanswered if side.dialogs.iter().any(|d| d.up) => {
                 self.complain("an offer in our 2xx, but no answer in the ACK");
             }
@@ -423,6 +450,14 @@ impl Side {
             .filter_map(|d| d.unacked.as_ref().map(|u| u.at));
         let deeds = self.deeds.first().map(|(at, _)| *at);
         clients.chain(unacked).chain(deeds).min()
+    }
+
+    /// Requests that never got a final answer.
+    pub fn unanswered(&self) -> impl Iterator<Item = &Method> {
+        self.clients
+            .iter()
+            .filter(|c| c.last.is_none())
+            .map(|c| &c.method)
     }
 
     /// Whether this side placed the call.

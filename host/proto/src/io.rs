@@ -68,7 +68,9 @@ impl Flow {
     /// it asks for that by `rport`, else to its source's address at the port of its Via
     /// (RFC 3261 §18.2.2, RFC 3581 §4).
     pub(crate) fn back_to_sender(self, request: &Message) -> Flow {
-        let remote = request.via().map_or(self.remote, |via| response_address(&via, self.remote));
+        let remote = request
+            .via()
+            .map_or(self.remote, |via| response_address(&via, self.remote));
         Flow { remote, ..self }
     }
 }

@@ -307,3 +307,6 @@ fn shown(c: &Candidate) -> String {
         .take(64)
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

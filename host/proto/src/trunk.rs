@@ -254,3 +254,6 @@ impl Drop for Seat {
         };
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,8 @@ mod key;
 mod server_invite;
 mod server_plain;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use crate::time::Instant;
 

@@ -1,0 +1,138 @@
+//! Who a source is, and how many calls fit.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::{Balance, Direction, Health, IdentityRules, Seat, SourceMatch, Trunk, TrunkKind};
+use crate::io::{Flow, ListenerId, PolicyId, TrunkId};
+use crate::snapshot::{Snapshot, SnapshotFault};
+
+fn trunk(id: u32, name: &str, sources: Vec<SourceMatch>) -> Trunk {
+    Trunk {
+        id: TrunkId(id),
+        name: name.into(),
+        kind: TrunkKind::Pbx,
+        site: None,
+        tags: Vec::new(),
+        listen: ListenerId(0),
+        peers: Vec::new(),
+        balance: Balance::Priority,
+        sources,
+        policy: PolicyId(0),
+        calls_max: None,
+        calls_in_max: None,
+        calls_out_max: None,
+        no_progress: std::time::Duration::from_secs(10),
+        failover_codes: Vec::new(),
+        pstn_to: Vec::new(),
+        identity: IdentityRules::default(),
+        state: Arc::default(),
+    }
+}
+
+fn source(network: &str, prefix: u8, port: Option<u16>) -> SourceMatch {
+    SourceMatch {
+        network: network.parse().expect("a literal"),
+        prefix,
+        port,
+    }
+}
+
+#[test]
+fn a_port_beats_an_address_beats_a_network() {
+    let from: SocketAddr = "192.0.2.7:5070".parse().expect("a literal");
+    let specificity = |s: SourceMatch| s.specificity(from);
+    let all = specificity(source("0.0.0.0", 0, None));
+    let net = specificity(source("192.0.2.0", 24, None));
+    let one = specificity(source("192.0.2.7", 32, None));
+    let port = specificity(source("192.0.2.7", 32, Some(5070)));
+    assert!(all.is_some() && all < net && net < one && one < port);
+    assert_eq!(specificity(source("192.0.3.0", 24, None)), None);
+    assert_eq!(specificity(source("192.0.2.7", 32, Some(5060))), None);
+    assert_eq!(specificity(source("2001:db8::", 32, None)), None);
+    let v6: SocketAddr = "[2001:db8::7]:5060".parse().expect("a literal");
+    assert_eq!(source("2001:db8::", 32, None).specificity(v6), Some(32));
+    assert_eq!(source("::", 0, None).specificity(v6), Some(0));
+    let mapped: SocketAddr = "[::ffff:192.0.2.7]:5070".parse().expect("a literal");
+    assert!(source("192.0.2.7", 32, None).specificity(mapped).is_some());
+}
+
+#[test]
+fn the_most_specific_trunk_of_the_listener_is_found() {
+    let mut elsewhere = trunk(2, "elsewhere", vec![source("192.0.2.7", 32, Some(5070))]);
+    elsewhere.listen = ListenerId(1);
+    let trunks = vec![
+        trunk(0, "net", vec![source("192.0.2.0", 24, None)]),
+        trunk(1, "host", vec![source("192.0.2.7", 32, None)]),
+        elsewhere,
+    ];
+    let snapshot = Snapshot::new("t", Vec::new(), trunks, Vec::new()).expect("sources differ");
+    let who = |listener: u16, from: &str| {
+        let remote = from.parse().expect("a literal");
+        let found = snapshot.identify(Flow {
+            listener: ListenerId(listener),
+            remote,
+        });
+        found.map(|t| t.name.to_string())
+    };
+    assert_eq!(who(0, "192.0.2.7:5070").as_deref(), Some("host"));
+    assert_eq!(who(0, "192.0.2.8:5070").as_deref(), Some("net"));
+    assert_eq!(who(1, "192.0.2.7:5070").as_deref(), Some("elsewhere"));
+    assert_eq!(who(0, "198.51.100.1:5070"), None);
+}
+
+#[test]
+fn one_source_is_one_trunk() {
+    let twice = vec![
+        trunk(0, "a", vec![source("192.0.2.7", 32, None)]),
+        trunk(1, "b", vec![source("192.0.2.7", 32, None)]),
+    ];
+    let fault = Snapshot::new("t", Vec::new(), twice, Vec::new()).expect_err("one source");
+    let SnapshotFault::SourceTwice(a, b, source) = fault;
+    assert_eq!((&*a, &*b, &*source), ("a", "b", "192.0.2.7/32"));
+}
+
+#[test]
+fn a_full_trunk_has_no_seat_until_one_is_given_back() {
+    let mut t = trunk(0, "t", Vec::new());
+    (t.calls_max, t.calls_in_max, t.calls_out_max) = (Some(3), Some(2), Some(2));
+    let first = Seat::take(&t, Direction::In);
+    let second = Seat::take(&t, Direction::In);
+    assert!(first.is_some() && second.is_some());
+    assert!(
+        Seat::take(&t, Direction::In).is_none(),
+        "two at most come in"
+    );
+    let third = Seat::take(&t, Direction::Out);
+    assert!(third.is_some());
+    assert!(
+        Seat::take(&t, Direction::Out).is_none(),
+        "three at most in all"
+    );
+    assert_eq!(
+        (t.state.incoming(), t.state.outgoing(), t.state.active()),
+        (2, 1, 3)
+    );
+    drop(first);
+    assert!(Seat::take(&t, Direction::Out).is_some(), "and taken again");
+    drop((second, third));
+    assert_eq!(t.state.active(), 0, "every seat was given back");
+}
+
+#[test]
+fn health_closes_a_trunk() {
+    let t = trunk(0, "t", Vec::new());
+    let open = |health| {
+        t.state.set_health(health);
+        [Direction::In, Direction::Out].map(|d| Seat::take(&t, d).is_some())
+    };
+    assert_eq!(open(Health::Up), [true, true]);
+    assert_eq!(open(Health::Degraded), [true, true]);
+    assert_eq!(
+        open(Health::Down),
+        [true, false],
+        "a peer that calls is there after all"
+    );
+    assert_eq!(open(Health::Disabled), [false, false]);
+    assert_eq!(t.state.active(), 0);
+}

@@ -6,6 +6,8 @@
 
 mod answered;
 mod refused;
+mod renegotiated;
+mod strangers;
 mod tried;
 
 use std::fs;

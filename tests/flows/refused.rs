@@ -1,7 +1,7 @@
 //! Flows in which the call comes to nothing.
 
 use intertrunk_proto::ask::{Party, PolicyFault, Rejection, Verdict};
-use intertrunk_proto::{Event, Fallback, Input, TrunkId};
+use intertrunk_proto::{Event, Fallback, Input, PolicyId, TrunkId};
 use sim::{Decision, Errand, Final, Manner, Weather, ms, policy};
 
 use super::{Mood, World, call, check, gw_a, world};
@@ -215,4 +215,42 @@ fn no_hops_left() {
     w.inject("127.0.0.11:5070", invite);
     w.run(ms(1));
     assert!(w.ladder[0].contains("483 Too Many Hops"), "{:?}", w.ladder);
+}
+
+/// Another policy decides what the first one cannot; its own fallback ends the matter.
+#[test]
+fn trap_asks_another_policy() {
+    let asked = std::cell::Cell::new(0);
+    let first_traps = move || {
+        asked.set(asked.get() + 1);
+        let verdict = match asked.get() {
+            1 => Err(PolicyFault::Stack),
+            _ => Ok(Verdict::Connect(policy::plan_to(&["gw-a"]))),
+        };
+        Decision::After(ms(0), Box::new(verdict))
+    };
+    let mut w = deciding(Mood::Always(std::sync::Arc::new(first_traps)));
+    w.fall_back_to(Fallback::Policy(PolicyId(1)));
+    call(&mut w, &Errand::to("1"));
+    assert_eq!(w.records()[0].fallback, Some(PolicyFault::Stack));
+    check("trap_asks_another_policy", &mut w);
+}
+
+/// Policies that fall back on each other are asked eight times, then it is enough.
+#[test]
+fn policies_that_fall_back_on_each_other() {
+    let mut w = deciding(Mood::fault(PolicyFault::Memory));
+    w.fall_back_to(Fallback::Policy(PolicyId(0)));
+    call(&mut w, &Errand::to("1"));
+    let faults = |e: &&(_, Event)| matches!(e.1, Event::Decided { fault: Some(_), .. });
+    assert_eq!(w.events.iter().filter(faults).count(), 8);
+    check("policies_that_fall_back_on_each_other", &mut w);
+}
+
+/// RFC 3966: a telephone number is dialled as a user of the trunk.
+#[test]
+fn telephone_number() {
+    let mut w = world();
+    call(&mut w, &Errand::to("tel:+1-206-555-0100"));
+    check("telephone_number", &mut w);
 }

@@ -1,7 +1,7 @@
 //! Flows in which an attempt fails, and what follows.
 
 use intertrunk_proto::ask::{Verdict, WhenExhausted};
-use intertrunk_proto::trunk::Health;
+use intertrunk_proto::trunk::{Balance, Health, Peer, Trunk};
 use sim::{Errand, Final, Manner, Weather, ms, policy};
 
 use super::{Mood, World, call, check, gw_a, world};
@@ -221,4 +221,76 @@ fn attempts_share_nothing() {
     assert_ne!(seen[0].0, seen[1].0);
     assert_ne!(seen[0].1, seen[1].1);
     assert_ne!(seen[0].2, seen[1].2);
+}
+
+/// F8, F10: each plan rings anew. What rang in the plan before does not end the one after.
+#[test]
+fn failover_in_the_second_plan() {
+    let mood = Mood::verdict(|| {
+        let mut plan = policy::plan_to(&["gw-a", "gw-b"]);
+        plan.candidates[0].ring_ms = Some(2_000);
+        plan.candidates[1].ring_ms = Some(2_000);
+        plan.when_exhausted = WhenExhausted::AskAgain;
+        Verdict::Connect(plan)
+    });
+    let mut w = World::new(1, Weather::default(), mood);
+    for gateway in ["gw-a", "gw-b"] {
+        let rings = Manner {
+            last: Final::Rings,
+            ..Manner::default()
+        };
+        w.ua(gateway).manners.push(rings);
+    }
+    gw_a(&mut w, refuses(503));
+    call(&mut w, &Errand::to("1"));
+    check("failover_in_the_second_plan", &mut w);
+}
+
+/// K2, K3: an attempt that was given up answers all the same, while the next one rings.
+#[test]
+fn answer_crosses_failover() {
+    let mut w = world();
+    gw_a(
+        &mut w,
+        Manner {
+            ring: None,
+            last: Final::AnswersCancel,
+            ..Manner::default()
+        },
+    );
+    call(&mut w, &Errand::to("1"));
+    check("answer_crosses_failover", &mut w);
+}
+
+/// A trunk with two peers: the second is tried when the first is silent.
+#[test]
+fn second_peer_of_a_trunk() {
+    let mut w = World::with_trunks(1, Weather::default(), Mood::connect(&["gw-a"]), two_peers);
+    gw_a(&mut w, refuses(503));
+    call(&mut w, &Errand::to("1"));
+    check("second_peer_of_a_trunk", &mut w);
+}
+
+#[test]
+fn peers_in_turn() {
+    let mut w = World::with_trunks(1, Weather::default(), Mood::connect(&["gw-a"]), |trunk| {
+        two_peers(trunk);
+        trunk.balance = Balance::RoundRobin;
+    });
+    for _ in 0..4 {
+        call(&mut w, &Errand::to("1"));
+    }
+    let calls = |w: &mut World, name| w.ua(name).sides.len();
+    assert_eq!((calls(&mut w, "gw-a"), calls(&mut w, "gw-b")), (2, 2));
+}
+
+/// gw-b's address serves gw-a too.
+fn two_peers(trunk: &mut Trunk) {
+    if &*trunk.name == "gw-a" {
+        trunk.peers.push(Peer {
+            uri: "sip:127.0.0.22:5080".to_owned(),
+            host_port: "127.0.0.22:5080".to_owned(),
+            address: "127.0.0.22:5080".parse().unwrap(),
+        });
+    }
 }

@@ -2,17 +2,19 @@
 //! delays, reorders and repeats, a policy that is slow, wrong or silent, and one clock.
 //!
 //! Everything follows from one seed. The user agents are written from RFC 3261 alone and share
-//! nothing with the machines but the parser. `World` runs it, `rules` says what must always hold.
+//! nothing with the machines but the parser. `World` runs it; `wire` says what each message must be
+//! like, `rules` what must hold in the end.
 
 pub mod net;
 pub mod policy;
 pub mod rules;
 pub mod ua;
+pub mod wire;
 pub mod world;
 
 pub use net::Weather;
 pub use policy::{Decision, Mood};
-pub use ua::{Errand, Final, Manner, Ring, Ua};
+pub use ua::{Errand, Final, Manner, Renegotiation, Ring, Ua};
 pub use world::World;
 
 use std::time::Duration;

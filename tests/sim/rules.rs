@@ -20,7 +20,8 @@ pub fn settle(world: &mut World) -> Vec<String> {
     broken.extend(nothing_is_left(world));
     broken.extend(one_record_a_call(world));
     broken.extend(no_ghosts(world));
-    broken.extend(callers_are_answered(world));
+    broken.extend(requests_are_answered(world));
+    broken.extend(silence_at_last(world));
     broken
 }
 
@@ -90,14 +91,27 @@ fn no_ghosts(world: &World) -> Vec<String> {
         .collect()
 }
 
-/// Each INVITE got a final answer, unless the network ate all copies.
-fn callers_are_answered(world: &World) -> Vec<String> {
+/// Long enough for a BYE that waits for an ACK that never comes, and for a peer that still asks.
+const ECHO: Duration = Duration::from_secs(150);
+
+/// Once all calls have ended, the host falls silent.
+fn silence_at_last(world: &World) -> Option<String> {
+    let ends = world.events.iter().rev();
+    let (ended, _) = ends
+        .into_iter()
+        .find(|(_, e)| matches!(e, Event::CallEnded(_)))?;
+    let late = world.spoke.since(*ended);
+    (late > ECHO).then(|| format!("the host spoke {late:?} after the end of the last call"))
+}
+
+/// Each request got a final answer, unless the network ate all copies.
+fn requests_are_answered(world: &World) -> Vec<String> {
     let sides = world
         .uas
         .iter()
         .flat_map(|u| u.sides.values().map(move |s| (u, s)));
-    let unanswered = sides.filter(|(_, s)| s.is_caller() && s.code.is_none() && !s.timed_out);
+    let unanswered = sides.flat_map(|(u, s)| s.unanswered().map(move |m| (u, s, m)));
     unanswered
-        .map(|(u, s)| format!("{} never got an answer to {}", u.name, s.call_id))
+        .map(|(u, s, m)| format!("{} never got an answer to {m} of {}", u.name, s.call_id))
         .collect()
 }

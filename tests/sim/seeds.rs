@@ -7,6 +7,7 @@ use std::env;
 use std::time::Duration;
 
 use intertrunk_proto::{Event, Input, Rng};
+use sim::ua::random_renegotiation;
 use sim::world::{TRUNKS, seed_bytes};
 use sim::{Errand, Mood, Weather, World, ms, rules};
 
@@ -86,13 +87,20 @@ fn random_world(seed: u64) -> (World, Weather) {
 }
 
 fn random_errand(pick: &mut impl FnMut(u64) -> u64) -> Errand {
+    let dice = pick(1_000_000);
     let mut maybe = |one_in: u64, most_ms: u64| (pick(one_in) == 0).then(|| ms(pick(most_ms)));
-    let mut errand = Errand::to("12065550100");
+    let mut errand = Errand::to(match dice % 10 {
+        0 => "tel:+12065550100",
+        1 => "mailto:somebody@example.com",
+        _ => "12065550100",
+    });
+    errand.renegotiation = random_renegotiation(dice / 10);
     errand.cancel = maybe(4, 3_000);
     errand.early_bye = maybe(8, 1_000);
     errand.hang_up = Some(maybe(3, 200).unwrap_or(ms(4_000)));
     errand.reinvite = maybe(4, 3_000);
     errand.info = maybe(4, 3_000);
+    errand.cancel_reinvite = maybe(4, 1_000);
     errand.no_ack = maybe(12, 1).is_some();
     errand.offer = maybe(5, 1).is_none();
     errand

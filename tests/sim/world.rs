@@ -20,6 +20,7 @@ use intertrunk_sip::Message;
 use crate::net::{Datagram, Net, Weather};
 use crate::policy::{Decision, Mood};
 use crate::ua::Ua;
+use crate::wire::Wire;
 
 /// The trunks of the world: name, kind, address.
 pub const TRUNKS: [(&str, TrunkKind, &str); 4] = [
@@ -33,7 +34,7 @@ pub const HOST: &str = "127.0.0.1:5060";
 /// The key by which Call-IDs are given to shards.
 pub const KEY: (u64, u64) = (7, 11);
 /// Which of how many shards the host is; others have no part in this world.
-pub const SHARDS: (u16, u16) = (0, 1);
+pub const SHARDS: (u16, u16) = (1, 3);
 
 /// Everything.
 pub struct World {
@@ -57,6 +58,9 @@ pub struct World {
     pub generation: u64,
     /// What broke a rule.
     pub broken: Vec<String>,
+    /// When the host sent something last.
+    pub spoke: Instant,
+    wire: Wire,
     /// Generations by call, as first answered.
     pins: BTreeMap<String, u64>,
     net: Net,
@@ -86,7 +90,12 @@ impl World {
             .zip(2..)
             .map(|((name, _, address), n)| {
                 let address = address.parse().expect("a literal");
-                Ua::new(name, address, host, Rng::new(seed_bytes(seed, n)))
+                let mut ua = Ua::new(name, address, host, Rng::new(seed_bytes(seed, n)));
+                ua.strict = weather.loss <= 12;
+                if weather.loss == 0 {
+                    ua.patience = Duration::from_millis(2 * weather.delay_ms + 100);
+                }
+                ua
             })
             .collect();
         World {
@@ -106,6 +115,8 @@ impl World {
             unsendable: Vec::new(),
             generation: 1,
             broken: Vec::new(),
+            spoke: Instant::default(),
+            wire: Wire::default(),
             pins: BTreeMap::new(),
             net: Net::new(weather, Rng::new(seed_bytes(rng.next_u64(), 9))),
             rng,
@@ -302,7 +313,11 @@ impl World {
             .map_or("?", |t| t.0);
         self.ladder
             .push(arrow(self.now, "host", name, &start_line(&bytes)));
-        self.check_outgoing(name, &bytes);
+        self.spoke = self.now;
+        for wrong in self.wire.judge(to, &bytes) {
+            self.broken.push(format!("to {name}: {wrong}"));
+        }
+        self.check_secrets(name, &bytes);
         if let Some(id) = request.filter(|_| self.unsendable.contains(&to)) {
             return self.input(Input::TransmitFailed(id));
         }
@@ -310,12 +325,8 @@ impl World {
         self.net.send(&Datagram { from, to, bytes }, self.now);
     }
 
-    /// Each message is legal, and tells one side nothing of the other.
-    fn check_outgoing(&mut self, to: &str, bytes: &Bytes) {
-        if let Err(fault) = Message::parse(bytes.clone()) {
-            self.broken
-                .push(format!("sent an illegal message to {to}: {fault}"));
-        }
+    /// No message tells one side anything of another.
+    fn check_secrets(&mut self, to: &str, bytes: &Bytes) {
         let text = String::from_utf8_lossy(bytes);
         let others = self.uas.iter().filter(|u| u.name != to);
         let leak = others
@@ -430,12 +441,16 @@ fn snapshot(states: &[Arc<TrunkState>], edit: fn(&mut Trunk), fallback: Fallback
             edit(&mut trunk);
             trunk
         });
-    let policy = Policy {
-        id: PolicyId(0),
-        name: "main".into(),
+    let policy = |id, name: &str, fallback| Policy {
+        id: PolicyId(id),
+        name: name.into(),
         deadline: Duration::from_millis(20),
         fallback,
         trunks: vec!["*".to_owned()],
     };
-    Snapshot::new("sim", vec![listener], trunks.collect(), vec![policy]).expect("sources differ")
+    let policies = vec![
+        policy(0, "main", fallback),
+        policy(1, "last", Fallback::Reject(500)),
+    ];
+    Snapshot::new("sim", vec![listener], trunks.collect(), policies).expect("sources differ")
 }

@@ -6,7 +6,7 @@ use crate::cargo;
 
 /// `cargo test` over the workspace; `args` narrow it down.
 pub fn run(args: &[String]) -> Result<()> {
-    let mut words = vec!["test"];
+    let mut words = vec!["test", "--no-fail-fast"];
     // A package named by hand narrows the run; everything otherwise.
     if !args.iter().any(|a| a == "-p" || a.starts_with("--package")) {
         words.push("--workspace");

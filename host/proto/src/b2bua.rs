@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use intertrunk_sip::{Message, Method, Name, Read, Token, read, reply, unsupported_scheme};
+use intertrunk_sip::{Message, Method, Name, Read, Scheme, Token, read, reply, unsupported_scheme};
 use slotmap::SlotMap;
 
 use crate::ask::Answer;
@@ -20,7 +20,7 @@ use crate::call::{ALLOW, Arrival, Call, CallKey, InDialog, LegId};
 use crate::core::Core;
 use crate::event::{DropCause, Event};
 use crate::io::{AskId, CallId, Flow, Input, Output};
-use crate::rng::Rng;
+use crate::rng::{Rng, origin_of};
 use crate::snapshot::Snapshot;
 use crate::time::Instant;
 use crate::timer::{TimerOwner, Timers};
@@ -52,6 +52,7 @@ impl B2bua {
         let core = Core {
             table,
             legs: Default::default(),
+            origins: Default::default(),
             asks: Default::default(),
             rng,
             snapshot,
@@ -200,10 +201,20 @@ impl B2bua {
             Incoming::Ack => self.ack(flow, &request),
             Incoming::Cancel(found) => self.cancel(flow, &request, found),
             Incoming::New => match self.dialog_of(&request) {
+                Some((call, leg)) if !self.speaks_for(flow, call, leg) => {
+                    self.dropped(flow, DropCause::UnknownSource, "a request of another's dialog");
+                }
                 Some((call, leg)) => self.in_dialog(flow, request, call, leg),
                 None => self.out_of_dialog(flow, request),
             },
         }
+    }
+
+    /// Whether a datagram may speak for this leg: it comes from the leg's trunk, or from the address
+    /// that the leg's requests go to. Knowing the tags alone is not enough.
+    fn speaks_for(&self, flow: Flow, key: CallKey, leg: LegId) -> bool {
+        let trunk = self.core.snapshot.identify(flow).map(|t| t.id);
+        self.calls.get(key).is_some_and(|call| call.is_from(leg, flow, trunk))
     }
 
     /// The call and leg whose dialog a message names by our tag in To.
@@ -218,11 +229,12 @@ impl B2bua {
 
     fn ack(&mut self, flow: Flow, ack: &Message) {
         match self.dialog_of(ack) {
-            Some((key, leg)) => {
+            Some((key, leg)) if self.speaks_for(flow, key, leg) => {
                 if let Some(call) = self.calls.get_mut(key) {
                     call.acknowledged(leg, ack, &mut self.core);
                 }
             }
+            Some(_) => self.dropped(flow, DropCause::UnknownSource, "an ACK of another's dialog"),
             None => self.dropped(flow, DropCause::StrayAck, "an ACK of no dialog"),
         }
     }
@@ -305,8 +317,12 @@ impl B2bua {
             || self.core.table.len() >= limits.transactions_max;
         let listener = self.core.snapshot.listener(flow.listener).cloned();
         let policy = self.core.snapshot.policy(trunk.policy).cloned();
-        let code = if unsupported_scheme(&invite) {
+        let origin = origin_of(&invite, self.core.call_id_key);
+        let code = if unsupported_scheme(&invite) || is_sips(&invite) {
             Some(416)
+        } else if self.core.origins.contains(&origin) {
+            // The same request by another way: forked before us (RFC 3261 §8.2.2.2).
+            Some(482)
         } else if required(&invite).next().is_some() {
             Some(420)
         } else if invite.max_forwards() == Some(0) {
@@ -338,6 +354,7 @@ impl B2bua {
                     listener,
                     policy,
                     seat,
+                    origin,
                 },
                 core,
             )
@@ -439,8 +456,14 @@ impl B2bua {
             for tag in call.tags() {
                 self.core.legs.remove(&tag);
             }
+            self.core.origins.remove(&call.origin());
         }
     }
+}
+
+/// Secure all the way (RFC 3261 §26.2.2) is more than a datagram can promise.
+fn is_sips(invite: &Message) -> bool {
+    invite.uri().is_ok_and(|uri| uri.scheme == Scheme::Sips)
 }
 
 fn tell(call: &mut Call, told: Told, core: &mut Core) {

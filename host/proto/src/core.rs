@@ -1,6 +1,6 @@
 //! What all calls of a shard share: transactions, dialogs by tag, timers, randomness, output.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -21,6 +21,8 @@ pub(crate) struct Core {
     pub(crate) table: Table,
     /// Dialogs by the tag that we minted.
     pub(crate) legs: HashMap<Token, (CallKey, LegId)>,
+    /// What the INVITEs of all calls came from; see [`crate::rng::origin_of`].
+    pub(crate) origins: HashSet<u64>,
     /// Questions that wait for an answer.
     pub(crate) asks: HashMap<AskId, CallKey>,
     pub(crate) rng: Rng,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use intertrunk_sip::Name;
 
-use crate::ask::{Candidate, Plan, PolicyFault, Redirection, Rejection, Verdict};
+use crate::ask::{Candidate, Party, Plan, PolicyFault, Redirection, Rejection, Verdict};
 use crate::limits::Limits;
 use crate::snapshot::{Policy, Snapshot};
 use crate::trunk::{Peer, Trunk, TrunkKind};
@@ -59,12 +59,23 @@ pub fn judge(
             )),
             Vec::new(),
         ),
-        Verdict::Reject(r) if r.phrase.as_deref().is_some_and(|p| !is_one_line(p)) => {
-            (fault("reason phrase with control characters"), Vec::new())
-        }
+        Verdict::Reject(r) if r.phrase.as_deref().is_some_and(|p| !is_short_line(p)) => (
+            fault("reason phrase that is too long or not printable"),
+            Vec::new(),
+        ),
         Verdict::Reject(rejection) => (Judged::Reject(rejection), Vec::new()),
         Verdict::Redirect(parties) if parties.is_empty() => {
             (fault("redirects to nobody"), Vec::new())
+        }
+        Verdict::Redirect(parties) if parties.len() > snapshot.limits.candidates_max => {
+            let most = snapshot.limits.candidates_max;
+            (
+                fault(&format!("redirects to more than {most} parties")),
+                Vec::new(),
+            )
+        }
+        Verdict::Redirect(parties) if parties.iter().any(is_endless) => {
+            (fault("redirects to a party that is too long"), Vec::new())
         }
         Verdict::Redirect(parties) => match Redirection::of(&parties) {
             Some(redirection) => (Judged::Redirect(redirection), Vec::new()),
@@ -230,7 +241,7 @@ fn find_peer(trunk: &Trunk, name: &str) -> Result<Peer, String> {
 }
 
 fn check_numbers(c: &Candidate) -> Result<(), String> {
-    let legal = |s: &str| !s.is_empty() && s.len() <= 256 && is_one_line(s);
+    let legal = |s: &str| !s.is_empty() && is_short_line(s);
     if c.callee.as_deref().is_some_and(|n| !legal(n)) {
         return Err("has a called number that is empty, too long or not printable".to_owned());
     }
@@ -238,7 +249,7 @@ fn check_numbers(c: &Candidate) -> Result<(), String> {
         return Err("has a caller that is empty, too long or not printable".to_owned());
     }
     let display = c.caller.as_ref().and_then(|i| i.display.as_deref());
-    if display.is_some_and(|d| d.len() > 256 || !is_one_line(d)) {
+    if display.is_some_and(|d| !is_short_line(d)) {
         return Err("has a display name that is too long or not printable".to_owned());
     }
     Ok(())
@@ -294,6 +305,17 @@ fn is_hosts_own(name: Name) -> bool {
             | Name::RSeq
             | Name::RAck
     )
+}
+
+/// Bytes of one number, name, host or phrase.
+const TEXT_BYTES_MAX: usize = 256;
+
+fn is_endless(party: &Party) -> bool {
+    party.user.len().max(party.host.len()) > TEXT_BYTES_MAX
+}
+
+fn is_short_line(text: &str) -> bool {
+    text.len() <= TEXT_BYTES_MAX && is_one_line(text)
 }
 
 fn is_one_line(text: &str) -> bool {

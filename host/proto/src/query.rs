@@ -144,6 +144,11 @@ fn party_of_uri(text: &str, display: Option<&str>) -> Party {
         Some(port) => format!("{}:{port}", uri.host),
         None => uri.host.to_owned(),
     };
+    let mut user = uri.user_decoded().into_owned();
+    if scheme == Scheme::Tel {
+        // Visual separators of RFC 3966 §5.1.1 are for people.
+        user.retain(|c| !matches!(c, '-' | '.' | '(' | ')'));
+    }
     let params = uri
         .params
         .iter()
@@ -155,7 +160,7 @@ fn party_of_uri(text: &str, display: Option<&str>) -> Party {
     Party {
         display,
         scheme,
-        user: uri.user_decoded().into_owned(),
+        user,
         host,
         params,
     }

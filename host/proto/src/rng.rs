@@ -6,7 +6,7 @@
 
 use std::hash::Hasher;
 
-use intertrunk_sip::Token;
+use intertrunk_sip::{Message, Token};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
 use siphasher::sip::SipHasher13;
@@ -38,4 +38,16 @@ pub fn owner_shard(call_id: &[u8], key: (u64, u64), shards: u16) -> u16 {
     hasher.write(call_id);
     let shards = u64::from(shards.max(1));
     u16::try_from(hasher.finish() % shards).expect("a remainder below a u16 fits a u16")
+}
+
+/// What makes two INVITEs the same request, whichever way they came: Call-ID, From tag and CSeq
+/// (RFC 3261 §8.2.2.2), under a keyed hash.
+pub(crate) fn origin_of(invite: &Message, key: (u64, u64)) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(key.0, key.1);
+    for part in [invite.call_id(), invite.from_tag().unwrap_or_default()] {
+        hasher.write(part);
+        hasher.write_u8(0);
+    }
+    hasher.write_u32(invite.cseq());
+    hasher.finish()
 }

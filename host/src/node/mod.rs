@@ -239,7 +239,7 @@ impl Node {
     /// Stops at once, whatever is up, and returns when all records are on disk.
     pub fn stop(&self) {
         // A shard that is gone needs no telling; one that is stuck would be waited for in vain.
-        let unreachable = self.tell(|| Order::Stop).is_err();
+        let unreachable = self.send(|| Order::Stop).is_err();
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         for thread in threads.drain(..) {
             if unreachable && !thread.is_finished() {
@@ -252,7 +252,14 @@ impl Node {
         self.records.finish();
     }
 
+    /// Gives an order to every shard, and returns when all have carried it out.
     fn tell(&self, order: impl Fn() -> Order) -> Result<(), Unresponsive> {
+        self.send(order)?;
+        // Orders are taken in turn: whoever answers this one has carried out the one before.
+        self.pulse().map(drop)
+    }
+
+    fn send(&self, order: impl Fn() -> Order) -> Result<(), Unresponsive> {
         // Every shard is told, even if one before it cannot be.
         let told: Vec<_> = self
             .mailboxes
@@ -266,7 +273,7 @@ impl Node {
 
     fn ask<T>(&self, order: impl Fn(SyncSender<T>) -> Order) -> Result<Vec<T>, Unresponsive> {
         let (to, answers) = mpsc::sync_channel(self.mailboxes.len());
-        self.tell(|| order(to.clone()))?;
+        self.send(|| order(to.clone()))?;
         let answer = |_| {
             answers
                 .recv_timeout(ANSWER_WITHIN)

@@ -45,7 +45,7 @@ pub struct RunArgs {
 
 /// Runs the service. Returns when it has drained or was stopped.
 pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
-    log::start(args.log_format, args.log.as_deref())?;
+    let _log = log::start(args.log_format, args.log.as_deref())?;
     let mut interner = Interner::default();
     let built = match config::load(&args.config, &mut interner) {
         Ok(built) => built,
@@ -131,11 +131,11 @@ async fn serve(node: &Arc<Node>, mut signals: Signals) -> ExitCode {
             signal = signals.next() => match (signal, &drain) {
                 (Signal::Reload, _) => reload(node),
                 (Signal::Stop, None) => {
-                    tracing::info!("draining: new calls are refused; a second signal stops at once");
                     signals::stopping();
-                    if node.drain().is_err() {
-                        tracing::error!("{Unresponsive}");
+                    if let Err(stuck) = node.drain() {
+                        tracing::error!("{stuck}");
                     }
+                    tracing::info!("draining: new calls are refused; a second signal stops at once");
                     drain = Some(Drain::default());
                 }
                 (Signal::Stop, Some(_)) => {

@@ -143,8 +143,10 @@ impl Keep {
         while let Ok(first) = records.recv() {
             batch.push(first);
             batch.extend(records.try_iter().take(QUEUE_MAX));
+            // Kept first: what is on disk can be explained.
+            self.keep(&batch);
             self.write(&batch);
-            self.keep(&mut batch);
+            batch.clear();
             thread::sleep(GATHER);
         }
     }
@@ -163,19 +165,19 @@ impl Keep {
         }
     }
 
-    fn keep(&self, batch: &mut Vec<Arc<Record>>) {
+    fn keep(&self, batch: &[Arc<Record>]) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        for record in batch.drain(..) {
+        for record in batch {
             kept.subscribers.retain(|s| {
                 !matches!(
-                    s.try_send(Arc::clone(&record)),
+                    s.try_send(Arc::clone(record)),
                     Err(TrySendError::Disconnected(_))
                 )
             });
             if kept.recent.len() == RECENT_MAX {
                 kept.recent.pop_front();
             }
-            kept.recent.push_back(record);
+            kept.recent.push_back(Arc::clone(record));
         }
     }
 }

@@ -3,9 +3,14 @@
 //! Levels: a message is TRACE, a call DEBUG, an operator's change INFO, and WARN is for what
 //! somebody should look at. Telephone numbers appear at DEBUG and below only.
 
+use std::io::{self, IsTerminal, Write};
+
+use intertrunk_proto::ask::PolicyFault;
 use intertrunk_proto::{Event, Snapshot, TrunkId};
 use tracing::{debug, trace, warn};
 use tracing_subscriber::EnvFilter;
+
+use super::stderr::Lines;
 
 /// How log lines look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
@@ -17,19 +22,33 @@ pub enum LogFormat {
     Json,
 }
 
+/// Logging, until this is dropped; then the last lines are out.
+#[derive(Debug)]
+pub struct Log(Lines);
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        let _ = self.0.flush();
+    }
+}
+
 /// Starts logging to standard error. `filter` is in the syntax of `RUST_LOG`, which is used when
 /// there is none; without either, INFO and above are shown. Fails on a filter that cannot be read.
-pub fn start(format: LogFormat, filter: Option<&str>) -> anyhow::Result<()> {
+pub fn start(format: LogFormat, filter: Option<&str>) -> anyhow::Result<Log> {
     let from_env = std::env::var(EnvFilter::DEFAULT_ENV).ok();
     let filter = EnvFilter::try_new(filter.or(from_env.as_deref()).unwrap_or("info"))?;
-    let lines = tracing_subscriber::fmt()
+    let lines = Lines::start(io::stderr())?;
+    let log = Log(lines.clone());
+    let layout = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(move || lines.clone());
     let started = match format {
-        LogFormat::Text => lines.with_target(false).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Text => layout.with_target(false).try_init(),
+        LogFormat::Json => layout.json().flatten_event(true).try_init(),
     };
-    started.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))
+    started.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))?;
+    Ok(log)
 }
 
 /// The line for one fact.
@@ -39,6 +58,13 @@ pub fn line(event: &Event, snapshot: &Snapshot) {
         Event::CallStarted { call, ingress } => {
             debug!(%call, trunk = name(ingress), "call started");
         }
+        // Warned of once, when the generation was set aside; not again for each call.
+        Event::Decided {
+            call,
+            generation,
+            fault: Some(PolicyFault::Quarantined),
+            ..
+        } => debug!(%call, generation, "fallback decided: the policy is quarantined"),
         Event::Decided {
             call,
             generation,
@@ -52,17 +78,7 @@ pub fn line(event: &Event, snapshot: &Snapshot) {
             generation,
             fault: None,
             refused,
-        } if refused.is_empty() => {
-            debug!(%call, generation, "decided");
-        }
-        Event::Decided {
-            call,
-            generation,
-            fault: None,
-            refused,
-        } => {
-            warn!(%call, generation, ?refused, "decided, with candidates refused");
-        }
+        } => debug!(%call, generation, ?refused, "decided"),
         Event::AttemptStarted { call, trunk, peer } => {
             debug!(%call, trunk = name(trunk), %peer, "attempt started");
         }

@@ -4,6 +4,7 @@
 pub mod cdr;
 pub mod log;
 pub mod metrics;
+mod stderr;
 
 use std::sync::Arc;
 

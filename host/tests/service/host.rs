@@ -65,10 +65,9 @@ impl Host {
     /// Starts one whose configuration was edited. It finds [`EXTENSIONS`] and [`LOOP_FOREVER`] in
     /// its folder.
     pub fn edited(name: &str, edit: impl Fn(String) -> String) -> Host {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
-            .join("service")
-            .join(name);
-        let _was_not_there = std::fs::remove_dir_all(&folder);
+        // Another run of these tests may be under way.
+        let unique = format!("service/{name}-{}", std::process::id());
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique);
         std::fs::create_dir_all(&folder).unwrap();
         let (pbx, gw) = (Phone::new(), Phone::new());
         let text = edit(configuration(pbx.address(), gw.address()));
@@ -158,11 +157,11 @@ impl Host {
     #[track_caller]
     pub fn records(&self, n: usize) -> Vec<Value> {
         self.until(&format!("{n} records"), |host| {
-            let file = std::fs::read_dir(host.folder.join("cdr"))
-                .unwrap()
-                .next()?
-                .unwrap();
-            let text = std::fs::read_to_string(file.path()).unwrap();
+            let files = std::fs::read_dir(host.folder.join("cdr")).unwrap();
+            let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+            paths.sort();
+            let read = |path| std::fs::read_to_string(path).unwrap();
+            let text: String = paths.iter().map(read).collect();
             let whole = text
                 .lines()
                 .map_while(|line| serde_json::from_str(line).ok());
@@ -199,6 +198,10 @@ impl Drop for Host {
     fn drop(&mut self) {
         let _ended_already = self.child.kill();
         let _ = self.child.wait();
+        // What a failed test left behind may tell why.
+        if !std::thread::panicking() {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
     }
 }
 

@@ -20,9 +20,13 @@ fn garbage_harms_nobody() {
     let whole = invite(&host, &host.pbx);
 
     let mut sent = 0;
+    // One by one: a few of 64 KB fill a socket's buffer, and the rest would never arrive.
     let mut say = |phone: &Phone, bytes: &[u8]| {
         phone.send(host.sip, bytes);
         sent += 1;
+        host.until("it is received", |host| {
+            (host.counter("intertrunk_datagrams_received_total") == sent).then_some(())
+        });
     };
     for phone in [&host.pbx, &stranger] {
         say(phone, b"");
@@ -44,11 +48,6 @@ fn garbage_harms_nobody() {
     for length in (1..whole.len() - 4).step_by(7) {
         say(&stranger, &whole.as_bytes()[..length]);
     }
-    let seen = host.until("all is received", |host| {
-        let received = host.counter("intertrunk_datagrams_received_total");
-        (received >= sent).then_some(received)
-    });
-    assert_eq!(seen, sent);
     assert!(host.counter("intertrunk_datagrams_dropped_total{cause=\"malformed\"}") > 0);
 
     let (mut call, _, _) = host.pbx.call(host.sip, "92065551234", &host.gw);

@@ -260,11 +260,12 @@ impl Ua {
             .map(|t| String::from_utf8_lossy(t).into_owned());
         let found = side
             .dialogs
-            .iter_mut()
-            .find(|d| Some(&d.tag) == to_tag.as_ref());
-        let Some(d) = found else {
+            .iter()
+            .position(|d| Some(&d.tag) == to_tag.as_ref());
+        let Some(dialog) = found else {
             return self.complain("ACK of no dialog");
         };
+        let d = &mut side.dialogs[dialog];
         let first = d.unacked.as_ref().is_some_and(|u| u.cseq == ack.cseq());
         if !first {
             return;
@@ -275,7 +276,8 @@ impl Ua {
             let offered = side.invite.as_ref().is_some_and(Message::has_body);
             if !offered && d.up && !ack.has_body() {
                 // Legal only when the call is ended at once; the network may lose a few BYEs.
-                side.deeds.insert((now + self.patience, Deed::Unanswered));
+                side.deeds
+                    .insert((now + self.patience, Deed::Unanswered(dialog)));
             }
             side.deeds
                 .extend(side.manner.hang_up.map(|d| (now + d, Deed::HangUp)));

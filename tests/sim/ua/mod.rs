@@ -37,8 +37,8 @@ enum Deed {
     Refuse(u16),
     /// 200 to the re-INVITE of the n-th server transaction.
     Accept(usize),
-    /// The ACK brought no answer to our offer: by now the call must be over.
-    Unanswered,
+    /// The ACK brought no answer to our offer: by now this dialog must be over.
+    Unanswered(usize),
 }
 
 #[derive(Clone, Debug)]
@@ -77,7 +77,8 @@ struct Unacked {
 /// One dialog as one side sees it.
 #[derive(Clone, Debug)]
 pub struct Dialog {
-    tag: String,
+    /// The tag of this side.
+    pub tag: String,
     unacked: Option<Unacked>,
     /// It is up: answered, and nobody has hung up.
     pub up: bool,
@@ -424,10 +425,10 @@ impl Ua {
                 self.respond_invite(side, 0, code, None);
             }
             Deed::Accept(server) => self.accept(side, server, 200, now),
-            Deed::Unanswered if side.dialogs.iter().any(|d| d.up) => {
+            Deed::Unanswered(dialog) if side.dialogs[dialog].up => {
                 self.complain("an offer in our 2xx, but no answer in the ACK");
             }
-            Deed::Unanswered
+            Deed::Unanswered(_)
             | Deed::EarlyBye
             | Deed::ReInvite
             | Deed::Info

@@ -21,13 +21,23 @@ use crate::trunk::{Peer, Trunk};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct AttemptId(pub(crate) u8);
 
-/// A candidate with one peer, waiting for its turn. Those of equal `order` ring together.
+/// When a candidate has its turn; those of equal order ring together.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Order {
+    /// The question that its plan answers: plans do not mix.
+    pub(crate) ask: u8,
+    pub(crate) group: u8,
+    /// The peer's place in its trunk.
+    pub(crate) peer: u8,
+}
+
+/// A candidate with one peer, waiting for its turn.
 #[derive(Clone, Debug)]
 pub(crate) struct Try {
     pub(crate) candidate: Arc<Candidate>,
     pub(crate) trunk: Arc<Trunk>,
     pub(crate) peer: Peer,
-    pub(crate) order: (u8, u8),
+    pub(crate) order: Order,
 }
 
 /// How far an attempt has come.
@@ -52,8 +62,7 @@ pub(crate) enum AttemptState {
 pub(crate) struct Attempt {
     pub(crate) leg: Leg,
     pub(crate) candidate: Arc<Candidate>,
-    /// Its place in the plan; attempts of equal order ring together.
-    pub(crate) order: (u8, u8),
+    pub(crate) order: Order,
     pub(crate) peer: SocketAddr,
     pub(crate) state: AttemptState,
     pub(crate) client: Option<ClientKey>,

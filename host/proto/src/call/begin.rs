@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use intertrunk_sip::{Message, Method, reply};
 
-use super::attempt::Try;
+use super::attempt::{Order, Try};
 use super::leg::Leg;
 use super::story::Story;
 use super::{Call, CallKey, LegId, Phase, Refusal};
@@ -28,6 +28,7 @@ pub(crate) struct Arrival {
     pub(crate) listener: Arc<Listener>,
     pub(crate) policy: Arc<Policy>,
     pub(crate) seat: Seat,
+    pub(crate) origin: u64,
 }
 
 impl Call {
@@ -40,11 +41,13 @@ impl Call {
             listener,
             policy,
             seat,
+            origin,
         } = arrival;
         let id = CallId(core.rng.next_u64());
         let tag = core.rng.token();
         let a_server = core.table.open(&invite, flow, Some(key));
         core.legs.insert(tag, (key, LegId::A));
+        core.origins.insert(origin);
         let mut query = query::of_invite(&invite, &trunk, flow.remote, &id.to_string());
         query.seed = core.rng.next_u64();
         query.explain = core.snapshot.explain;
@@ -59,6 +62,7 @@ impl Call {
             query: Box::new(query),
             a: Leg::new(Arc::clone(&trunk), listener, dialog, seat),
             a_flow: flow,
+            origin,
             a_server,
             invite: Some(Arc::new(invite)),
             attempts: Vec::new(),
@@ -159,7 +163,7 @@ impl Call {
             Judged::Connect { accepted, plan } => {
                 self.query.cookie.clone_from(&plan.cookie);
                 self.plan = plan;
-                self.queue = tries_of(accepted);
+                self.queue = tries_of(accepted, self.asks);
                 self.phase = Phase::Dialling;
                 self.dial_next(None, core);
             }
@@ -227,7 +231,7 @@ impl Call {
 }
 
 /// One try for each peer: those of a trunk in the order of its balance, one after the other.
-fn tries_of(accepted: Vec<Accepted>) -> VecDeque<Try> {
+fn tries_of(accepted: Vec<Accepted>, ask: u8) -> VecDeque<Try> {
     let mut tries = Vec::new();
     for Accepted {
         candidate,
@@ -249,7 +253,11 @@ fn tries_of(accepted: Vec<Accepted>) -> VecDeque<Try> {
         let candidate = Arc::new(candidate);
         for (peer, place) in peers.into_iter().zip(0_u8..) {
             tries.push(Try {
-                order: (candidate.group, place),
+                order: Order {
+                    ask,
+                    group: candidate.group,
+                    peer: place,
+                },
                 candidate: Arc::clone(&candidate),
                 trunk: Arc::clone(&trunk),
                 peer,

@@ -5,13 +5,17 @@
 
 use intertrunk_sip::{Message, Method, Name, reply};
 
-use super::leg::Body;
+use super::leg::{Body, cancel_patience};
 use super::passing::{ALLOW, pass_headers};
 use super::{Call, LegId, Phase, own};
 use crate::core::Core;
 use crate::event::EndedBy;
 use crate::io::Flow;
+use crate::time::Instant;
 use crate::transaction::{ClientKey, Owner, Sending, ServerKey};
+
+/// CSeq of an attempt's INVITE: the first request of its dialog.
+const INVITE_CSEQ: u32 = 1;
 
 /// One relayed request of a call.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -28,9 +32,25 @@ pub(super) struct Relay {
     request: Option<Message>,
     server: ServerKey,
     client: ClientKey,
+    cseq: u32,
     invite: bool,
+    /// The other side has said 1xx: it may be sent CANCEL (RFC 3261 §9.1).
+    heard: bool,
+    cancel: Cancel,
+    /// A re-INVITE without a final answer by then is given up, then forgotten.
+    pub(super) until: Option<Instant>,
+    /// Its 2xx was acknowledged, or waits for the ACK of the side that asked.
+    accepted: bool,
     /// A re-INVITE with a body is acknowledged at once; one without waits for the other ACK.
     has_offer: bool,
+}
+
+/// How far a relayed re-INVITE has been given up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Cancel {
+    No,
+    Waits,
+    Sent,
 }
 
 /// A request within a dialog of this call.
@@ -103,6 +123,9 @@ impl Call {
     /// One side hangs up.
     fn bye(&mut self, r: &InDialog, core: &mut Core) {
         self.reply_plain(r, 200, None, core);
+        if let Some(leg) = self.leg_mut(r.leg) {
+            leg.hung_up();
+        }
         match self.phase {
             Phase::Asking { .. } | Phase::Dialling => self.caller_gave_up(core),
             Phase::Talking { with } => {
@@ -215,7 +238,9 @@ impl Call {
             Some(0) => return self.reply_plain(&r, 483, None, core),
             hops => hops.unwrap_or(70).saturating_sub(1),
         };
-        if invite && let Some(from) = self.leg_mut(r.leg) {
+        if needs_contact(r.request.method())
+            && let Some(from) = self.leg_mut(r.leg)
+        {
             from.dialog.refresh_target(&r.request);
         }
         let Some(leg) = self.leg_mut(to) else { return };
@@ -231,7 +256,7 @@ impl Call {
             source_trusted,
             |_| false,
         );
-        let flow = leg.dialog.flow();
+        let (flow, cseq) = (leg.dialog.flow(), leg.dialog.last_cseq());
         let bytes = super::attempt::finish_with_body(b, &r.request);
         let method = r.request.method().clone();
         let id = RelayId(self.next_relay);
@@ -255,7 +280,12 @@ impl Call {
             request: Some(r.request),
             server: r.server,
             client,
+            cseq,
             invite,
+            heard: false,
+            cancel: Cancel::No,
+            until: invite.then(|| core.now + core.snapshot.timers.ring),
+            accepted: false,
         });
     }
 
@@ -292,9 +322,16 @@ impl Call {
         }
         let final_answer = code >= 200;
         let relay = &mut self.relays[place];
-        if !final_answer && (!relay.invite || code == 100) {
+        relay.heard = true;
+        if final_answer {
+            relay.until = None;
+        } else if relay.cancel == Cancel::Waits {
+            self.give_up_relay(place, core);
+            return self.rearm(core);
+        } else if !relay.invite || code == 100 {
             return;
         }
+        let relay = &mut self.relays[place];
         let (server, flow) = (relay.server, relay.flow);
         let request = if final_answer {
             relay.request.take()
@@ -302,6 +339,12 @@ impl Call {
             relay.request.clone()
         };
         let Some(request) = request else { return };
+        if (200..=299).contains(&code)
+            && needs_contact(request.method())
+            && let Some(leg) = self.leg_mut(to)
+        {
+            leg.dialog.refresh_target(response);
+        }
         let Some(leg) = self.leg(from) else { return };
         let mut b = {
             let reason = String::from_utf8_lossy(response.reason());
@@ -327,34 +370,75 @@ impl Call {
     /// The 2xx of a re-INVITE that we relayed: acknowledged now if the offer was ours, by the other
     /// side's ACK if the 2xx holds the offer; a repeated 2xx gets the same ACK again.
     fn acknowledge_relayed(&mut self, place: usize, response: &Message, core: &mut Core) {
-        let (to, has_offer) = (self.relays[place].to, self.relays[place].has_offer);
-        let ended = self.is_ended();
-        let answered_before = self.relays[place].request.is_none();
+        let relay = &mut self.relays[place];
+        let (to, has_offer) = (relay.to, relay.has_offer);
+        // We have told the side that asked something else by ourselves.
+        let too_late = relay.request.is_none();
+        let again = std::mem::replace(&mut relay.accepted, true);
         let Some(leg) = self.leg_mut(to) else { return };
-        if answered_before && !ended {
+        if again {
             leg.repeat_ack(response.cseq(), core);
             return;
         }
         leg.dialog.refresh_target(response);
-        if has_offer || ended {
-            leg.send_ack(response.cseq(), None, core);
-            self.note_request(to, true, &Method::Ack, core);
-        } else {
+        if !has_offer && !too_late {
             leg.owes_ack = Some(response.cseq());
+            return;
+        }
+        leg.send_ack(response.cseq(), None, core);
+        self.note_request(to, true, &Method::Ack, core);
+        if too_late {
+            // The two ends no longer agree about their media.
+            self.end_by_host(core);
+        }
+    }
+
+    /// Gives up a re-INVITE that we passed on: CANCEL as soon as it may be sent, and an end to
+    /// waiting.
+    fn give_up_relay(&mut self, place: usize, core: &mut Core) {
+        let owner = own(self);
+        let relay = &mut self.relays[place];
+        relay.until = Some(core.now + cancel_patience(core));
+        relay.cancel = Cancel::Waits;
+        if relay.heard {
+            relay.cancel = Cancel::Sent;
+            let (client, to) = (relay.client, relay.to);
+            self.send_cancel(client, owner, core);
+            self.note_request(to, true, &Method::Cancel, core);
+        }
+    }
+
+    /// Relayed re-INVITEs that have been waited for long enough.
+    fn relay_clock(&mut self, core: &mut Core) {
+        for place in 0..self.relays.len() {
+            let relay = &mut self.relays[place];
+            if relay.until.is_none_or(|at| at > core.now) {
+                continue;
+            }
+            relay.until = None;
+            if relay.cancel != Cancel::No {
+                core.table.abandon(relay.client);
+            } else {
+                self.give_up_relay(place, core);
+            }
+            self.answer_relay(place, 408, core);
+        }
+    }
+
+    /// Answers a relayed request by ourselves, unless it has its answer.
+    fn answer_relay(&mut self, place: usize, code: u16, core: &mut Core) {
+        let relay = &mut self.relays[place];
+        let (from, server, flow) = (relay.from, relay.server, relay.flow);
+        if let Some(request) = relay.request.take() {
+            self.reply_server(from, &request, server, flow, code, core);
         }
     }
 
     /// A relayed request got no answer, or could not be sent.
     pub(crate) fn relay_silent(&mut self, id: RelayId, sent: bool, core: &mut Core) {
-        let Some(relay) = self.relays.iter_mut().find(|r| r.id == id) else {
-            return;
-        };
-        let (from, server, flow) = (relay.from, relay.server, relay.flow);
-        let Some(request) = relay.request.take() else {
-            return;
-        };
-        let code = if sent { 408 } else { 503 };
-        self.reply_server(from, &request, server, flow, code, core);
+        if let Some(place) = self.relays.iter().position(|r| r.id == id) {
+            self.answer_relay(place, if sent { 408 } else { 503 }, core);
+        }
     }
 
     /// The transaction of a relayed request is over.
@@ -364,7 +448,7 @@ impl Call {
             if relay.invite
                 && let Some(leg) = self.leg_mut(relay.to)
             {
-                leg.forget_ack();
+                leg.forget_ack(relay.cseq);
             }
         }
     }
@@ -374,7 +458,7 @@ impl Call {
         if let Some(attempt) = self.attempt_mut(id) {
             attempt.client = None;
             attempt.losers = Vec::new();
-            attempt.leg.forget_ack();
+            attempt.leg.forget_ack(INVITE_CSEQ);
         }
     }
 
@@ -387,26 +471,27 @@ impl Call {
         let pending = self
             .relays
             .iter()
-            .find(|r| r.server == server && r.request.is_some());
-        if let Some(relay) = pending {
-            let (client, owner) = (relay.client, own(self));
-            self.send_cancel(client, owner, core);
+            .position(|r| r.server == server && r.request.is_some() && r.cancel == Cancel::No);
+        if let Some(place) = pending {
+            self.give_up_relay(place, core);
+            self.rearm(core);
         }
     }
 
     /// Requests that wait for an answer get one when the call ends (K8).
     pub(super) fn answer_relays(&mut self, core: &mut Core) {
         for place in 0..self.relays.len() {
-            let relay = &mut self.relays[place];
-            let (from, server, flow) = (relay.from, relay.server, relay.flow);
-            if let Some(request) = relay.request.take() {
-                self.reply_server(from, &request, server, flow, 487, core);
+            let relay = &self.relays[place];
+            if relay.invite && relay.request.is_some() && relay.cancel == Cancel::No {
+                self.give_up_relay(place, core);
             }
+            self.answer_relay(place, 487, core);
         }
     }
 
     /// Timers of the bridge: a 2xx that nobody acknowledges, the longest duration.
     pub(super) fn bridge_clock(&mut self, core: &mut Core) {
+        self.relay_clock(core);
         let mut silent = Vec::new();
         if self.a.clock(core) {
             silent.push(LegId::A);

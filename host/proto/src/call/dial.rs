@@ -27,14 +27,20 @@ pub(super) struct Ending {
     pub(super) code: u16,
     pub(super) reason: String,
     pub(super) q850: Option<u16>,
+    retry_after_s: Option<u32>,
+    /// The peer said so; otherwise we did.
+    heard: bool,
 }
 
 impl Ending {
     fn of(code: u16, reason: &str) -> Ending {
+        let reason = reason.to_owned();
         Ending {
             code,
-            reason: reason.to_owned(),
+            reason,
             q850: None,
+            retry_after_s: None,
+            heard: false,
         }
     }
 
@@ -43,6 +49,8 @@ impl Ending {
             code: response.status(),
             reason: String::from_utf8_lossy(response.reason()).into_owned(),
             q850: q850_in(response),
+            retry_after_s: response.u32_header(Name::RetryAfter),
+            heard: true,
         }
     }
 }
@@ -408,18 +416,19 @@ impl Call {
         };
         let code = match self.plan.code_maps.iter().find(matches) {
             Some(map) => map.to_code,
-            // A redirection that nobody followed: its Contacts are the other side's.
-            None if failure.code < 400 => 480,
-            None => failure.code,
+            None => code_for_caller(failure.code),
         };
-        let by = if failure.code == 408 || failure.code == 503 {
-            EndedBy::Host
-        } else {
-            EndedBy::Callee
-        };
+        let same = failure.heard && code == failure.code && !failure.reason.is_empty();
         let refusal = Refusal {
+            phrase: same.then_some(&failure.reason),
             q850: failure.q850,
+            retry_after_s: failure.retry_after_s,
             ..Refusal::of(code)
+        };
+        let by = if failure.heard {
+            EndedBy::Callee
+        } else {
+            EndedBy::Host
         };
         self.refuse(&refusal, by, core);
     }
@@ -570,5 +579,17 @@ fn facts_of(record: &AttemptRecord) -> AttemptFacts {
         q850: record.q850,
         progressed: record.pdd_ms.is_some(),
         elapsed_ms: millis(record.ended_at.since(record.started_at)),
+    }
+}
+
+/// Codes that speak of the hop between us and the called side do not cross: their headers stay
+/// behind, and the caller can do nothing about them.
+fn code_for_caller(code: u16) -> u16 {
+    match code {
+        // A redirection that nobody followed.
+        300..=399 => 480,
+        401 | 407 => 403,
+        420..=423 | 494 => 500,
+        _ => code,
     }
 }

@@ -106,9 +106,15 @@ impl Leg {
         }
     }
 
-    /// Nothing will ask for the ACK again.
-    pub(crate) fn forget_ack(&mut self) {
-        self.ack = None;
+    /// The 2xx with this CSeq will not come again; its ACK goes, a later one's stays.
+    pub(crate) fn forget_ack(&mut self, cseq: u32) {
+        self.ack = self.ack.take().filter(|(acked, _)| *acked != cseq);
+    }
+
+    /// The peer has ended the dialog and needs no BYE of ours. It may still need our 2xx: its BYE
+    /// can overtake that, and its INVITE must have an end.
+    pub(crate) fn hung_up(&mut self) {
+        self.bye_waits = false;
     }
 
     /// Remembers the 2xx that was just sent to `invite`, to resend it until the ACK comes.

@@ -39,7 +39,7 @@ use self::story::Story;
 use crate::ask::{Pin, Plan, Query};
 use crate::core::Core;
 use crate::event::{EndedBy, Event, LadderWhat};
-use crate::io::{AskId, CallId};
+use crate::io::{AskId, CallId, Flow, TrunkId};
 use crate::snapshot::Policy;
 use crate::time::Instant;
 use crate::timer::Alarm;
@@ -89,7 +89,8 @@ pub(crate) struct Call {
     pin: Option<Pin>,
     query: Box<Query>,
     a: Leg,
-    a_flow: crate::io::Flow,
+    a_flow: Flow,
+    origin: u64,
     a_server: ServerKey,
     /// The INVITE of the calling side; dropped when the call ends.
     invite: Option<Arc<Message>>,
@@ -133,6 +134,19 @@ impl Call {
     pub(crate) fn tags(&self) -> impl Iterator<Item = intertrunk_sip::Token> + '_ {
         let b = self.attempts.iter().map(|a| a.leg.dialog.local_tag);
         std::iter::once(self.a.dialog.local_tag).chain(b)
+    }
+
+    /// What its INVITE came from; see [`crate::rng::origin_of`].
+    pub(crate) fn origin(&self) -> u64 {
+        self.origin
+    }
+
+    /// Whether a datagram of this flow, and of this trunk if it is of one, comes from the peer of
+    /// a leg.
+    pub(crate) fn is_from(&self, leg: LegId, flow: Flow, trunk: Option<TrunkId>) -> bool {
+        self.leg(leg).is_some_and(|l| {
+            trunk == Some(l.trunk.id) || l.dialog.flow().remote.ip() == flow.remote.ip()
+        })
     }
 
     fn leg(&self, id: LegId) -> Option<&Leg> {
@@ -182,6 +196,7 @@ impl Call {
             .chain(asking)
             .chain(ends_at)
             .chain(self.a.deadline())
+            .chain(self.relays.iter().filter_map(|r| r.until))
             .min();
         core.ensure_call(self.key, &mut self.alarm, at);
     }

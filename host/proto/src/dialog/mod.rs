@@ -125,6 +125,11 @@ impl Dialog {
         fresh
     }
 
+    /// CSeq of our latest request.
+    pub(crate) fn last_cseq(&self) -> u32 {
+        self.local_cseq
+    }
+
     /// Begins a request with the next CSeq: everything but Contact, other headers and body.
     pub(crate) fn request(&mut self, line: &RequestLine<'_>, listener: &Listener) -> Builder {
         self.local_cseq += 1;

@@ -302,6 +302,15 @@ fn codes_are_codes() {
         ..Rejection::default()
     };
     assert!(judged("pbx", Verdict::Reject(phrase)).0.is_err());
+    let phrase = |n| {
+        Verdict::Reject(Rejection {
+            code: 403,
+            phrase: Some("a".repeat(n)),
+            ..Rejection::default()
+        })
+    };
+    assert!(judged("pbx", phrase(256)).0.is_ok());
+    assert!(judged("pbx", phrase(257)).0.is_err());
     let plan = |change: fn(&mut Plan)| {
         let mut plan = Plan {
             candidates: vec![to("gw-a")],
@@ -336,6 +345,12 @@ fn redirections_make_uris() {
     assert!(redirect(party(Scheme::Sip, "a", "x>\r\ny")).is_err());
     assert!(redirect(party(Scheme::Other, "a", "x")).is_err());
     assert!(judged("pbx", Verdict::Redirect(Vec::new())).0.is_err());
+    let legal = party(Scheme::Sip, "a", "example.com");
+    let many = |n| judged("pbx", Verdict::Redirect(vec![legal.clone(); n])).0;
+    assert!(many(32).is_ok());
+    assert!(many(33).is_err(), "an answer fits a datagram");
+    assert!(redirect(party(Scheme::Sip, &"a".repeat(256), "x")).is_ok());
+    assert!(redirect(party(Scheme::Sip, &"a".repeat(257), "x")).is_err());
 }
 
 #[test]

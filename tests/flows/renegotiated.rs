@@ -1,0 +1,164 @@
+//! Flows in which one side of an answered call asks again, and the other is slow, stubborn or gone.
+
+use sim::{Errand, Manner, Renegotiation, ms};
+
+use super::{World, call, check, gw_a, world};
+
+fn answers(renegotiation: Renegotiation) -> Manner {
+    Manner {
+        renegotiation,
+        ..Manner::default()
+    }
+}
+
+/// A call whose caller asks again after 300 ms; gw-a answers that so.
+fn asks_again(renegotiation: Renegotiation, errand: &Errand) -> World {
+    let mut w = world();
+    gw_a(&mut w, answers(renegotiation));
+    let reinvite = errand.reinvite.or(Some(ms(300)));
+    call(
+        &mut w,
+        &Errand {
+            reinvite,
+            ..errand.clone()
+        },
+    );
+    w
+}
+
+#[test]
+fn hold_and_resume() {
+    let mut w = asks_again(Renegotiation::AcceptsAfter(ms(200)), &Errand::to("1"));
+    check("hold_and_resume", &mut w);
+}
+
+#[test]
+fn reinvite_refused() {
+    let mut w = asks_again(Renegotiation::Refuses(488), &Errand::to("1"));
+    check("reinvite_refused", &mut w);
+}
+
+/// RFC 3261 §15.1.2: whoever hangs up ends what is not answered yet.
+#[test]
+fn bye_while_a_reinvite_is_pending() {
+    let errand = Errand {
+        hang_up: Some(ms(500)),
+        ..Errand::to("1")
+    };
+    let mut w = asks_again(Renegotiation::AcceptsAfter(ms(5_000)), &errand);
+    check("bye_while_a_reinvite_is_pending", &mut w);
+}
+
+/// The call is over, but the callee never answers the re-INVITE: it is forgotten, not kept.
+#[test]
+fn bye_while_a_reinvite_is_stuck() {
+    let errand = Errand {
+        hang_up: Some(ms(500)),
+        ..Errand::to("1")
+    };
+    let mut w = asks_again(Renegotiation::Stuck, &errand);
+    check("bye_while_a_reinvite_is_stuck", &mut w);
+}
+
+/// A re-INVITE that is never answered ends at the ringing time; the call goes on as it was.
+#[test]
+fn reinvite_is_stuck() {
+    let errand = Errand {
+        hang_up: Some(ms(300_000)),
+        ..Errand::to("1")
+    };
+    let mut w = asks_again(Renegotiation::Stuck, &errand);
+    check("reinvite_is_stuck", &mut w);
+}
+
+#[test]
+fn cancelled_reinvite() {
+    let errand = Errand {
+        cancel_reinvite: Some(ms(100)),
+        ..Errand::to("1")
+    };
+    let mut w = asks_again(Renegotiation::AcceptsAfter(ms(5_000)), &errand);
+    check("cancelled_reinvite", &mut w);
+}
+
+/// RFC 3261 §9.1: CANCEL waits until the other side has said anything at all.
+#[test]
+fn cancelled_reinvite_that_nobody_has_heard() {
+    let mut w = world();
+    gw_a(&mut w, answers(Renegotiation::AcceptsAfter(ms(5_000))));
+    let errand = Errand {
+        reinvite: Some(ms(300)),
+        cancel_reinvite: Some(ms(10)),
+        hang_up: Some(ms(3_000)),
+        ..Errand::to("1")
+    };
+    let now = w.now;
+    w.ua("pbx-a").place(&errand, now);
+    w.run(ms(350));
+    w.lose("INVITE sip:127.0.0.21:5080");
+    w.run(ms(30_000));
+    check("cancelled_reinvite_that_nobody_has_heard", &mut w);
+}
+
+/// The ACK of the first 2xx may be forgotten after 64·T1; that of a later one may not.
+#[test]
+fn lost_ack_of_a_late_reinvite() {
+    let mut w = world();
+    let errand = Errand {
+        reinvite: Some(ms(31_950)),
+        hang_up: Some(ms(70_000)),
+        ..Errand::to("1")
+    };
+    let now = w.now;
+    w.ua("pbx-a").place(&errand, now);
+    w.run(ms(1_000));
+    w.lose("ACK sip:127.0.0.21:5080");
+    w.run(ms(100_000));
+    check("lost_ack_of_a_late_reinvite", &mut w);
+}
+
+/// A BYE that overtakes a lost 200: the caller's INVITE gets its answer all the same.
+#[test]
+fn bye_crosses_a_lost_answer() {
+    let mut w = world();
+    w.lose("SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.11");
+    let errand = Errand {
+        early_bye: Some(ms(80)),
+        ..Errand::to("1")
+    };
+    call(&mut w, &errand);
+    check("bye_crosses_a_lost_answer", &mut w);
+}
+
+/// Without an ACK the 2xx goes on for 64·T1, whoever has hung up.
+#[test]
+fn bye_instead_of_ack() {
+    let mut w = world();
+    let errand = Errand {
+        no_ack: true,
+        hang_up: Some(ms(100)),
+        ..Errand::to("1")
+    };
+    call(&mut w, &errand);
+    check("bye_instead_of_ack", &mut w);
+}
+
+/// RFC 3261 §15: the callee hangs up before the caller has acknowledged; our BYE waits for the ACK.
+#[test]
+fn callee_hangs_up_before_the_callers_ack() {
+    let mut w = world();
+    let hang_up = Some(ms(5));
+    gw_a(
+        &mut w,
+        Manner {
+            hang_up,
+            ..Manner::default()
+        },
+    );
+    let now = w.now;
+    w.ua("pbx-a").place(&Errand::to("1"), now);
+    w.run(ms(50));
+    w.lose("ACK sip:127.0.0.1:5060");
+    w.run(ms(10_000));
+    check("callee_hangs_up_before_the_callers_ack", &mut w);
+}

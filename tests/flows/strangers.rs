@@ -1,0 +1,121 @@
+//! Requests that look right and are not: from elsewhere, twice, or for a promise we cannot keep.
+
+use intertrunk_proto::{DropCause, Event};
+use sim::{Errand, ms};
+
+use super::{World, call, gw_a, world};
+
+fn invite(call_id: &str, branch: &str, uri: &str) -> String {
+    format!(
+        "INVITE {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.11:5070;rport;branch={branch}\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:c@d>\r\nCall-ID: {call_id}\r\n\
+         CSeq: 1 INVITE\r\nContact: <sip:a@127.0.0.11:5070>\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
+/// Answers that the host sent, without the 100s.
+fn answers(w: &World) -> Vec<&str> {
+    let sent = w
+        .ladder
+        .iter()
+        .filter(|l| l.contains("<--") && !l.contains("100 Trying"));
+    sent.filter_map(|l| l.split_once("<-- ").map(|(_, line)| line))
+        .collect()
+}
+
+/// The BYE that gw-a could send, from whoever knows its Call-ID and tags.
+#[test]
+fn a_bye_from_elsewhere_ends_nothing() {
+    let mut w = world();
+    let now = w.now;
+    w.ua("pbx-a").place(
+        &Errand {
+            hang_up: None,
+            ..Errand::to("1")
+        },
+        now,
+    );
+    w.run(ms(1_000));
+    let side = w.ua("gw-a").sides.values().next().unwrap().clone();
+    let theirs = side.invite().unwrap();
+    let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
+    let bye = format!(
+        "BYE sip:127.0.0.1:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.21:5080;branch=z9hG4bKx\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:1@x>;tag={}\r\nTo: <sip:2@y>;tag={}\r\nCall-ID: {}\r\n\
+         CSeq: 7 BYE\r\nContent-Length: 0\r\n\r\n",
+        side.dialogs[0].tag,
+        text(theirs.from_tag().unwrap()),
+        text(theirs.call_id()),
+    );
+    let before = w.ladder.len();
+    for stranger in ["127.0.0.77:5080", "127.0.0.12:5070"] {
+        w.inject(stranger, bye.clone());
+        w.run(ms(10));
+    }
+    assert_eq!(
+        (w.calls().len(), w.ladder.len()),
+        (1, before),
+        "nobody heard anything"
+    );
+    let stranger = |e: &Event| {
+        matches!(
+            e,
+            Event::Dropped {
+                cause: DropCause::UnknownSource,
+                ..
+            }
+        )
+    };
+    assert_eq!(w.events.iter().filter(|(_, e)| stranger(e)).count(), 2);
+    w.inject("127.0.0.21:5080", bye);
+    w.run(ms(10));
+    assert_eq!(w.calls().len(), 0, "the same words from gw-a itself");
+}
+
+/// RFC 3261 §8.2.2.2: one request by two ways is one call.
+#[test]
+fn merged_requests() {
+    let mut w = world();
+    w.inject("127.0.0.11:5070", invite("one", "z9hG4bK1", "sip:1@x"));
+    w.run(ms(5));
+    w.inject("127.0.0.11:5070", invite("one", "z9hG4bK2", "sip:1@x"));
+    w.run(ms(5));
+    assert_eq!(w.calls().len(), 1);
+    assert!(
+        answers(&w).contains(&"482 Loop Detected (INVITE)"),
+        "{:?}",
+        w.ladder
+    );
+}
+
+/// A datagram cannot promise security all the way.
+#[test]
+fn sips_is_refused() {
+    let mut w = world();
+    w.inject("127.0.0.11:5070", invite("one", "z9hG4bK1", "sips:1@x"));
+    w.run(ms(5));
+    assert_eq!(answers(&w), ["416 Unsupported URI Scheme (INVITE)"]);
+}
+
+/// Codes whose headers stay behind become codes that the caller can understand.
+#[test]
+fn challenges_do_not_cross() {
+    for (theirs, ours) in [(407, "403 Forbidden"), (302, "480 "), (420, "500 ")] {
+        let mut w = world();
+        let last = sim::Final::Refuse(ms(10), theirs);
+        gw_a(
+            &mut w,
+            sim::Manner {
+                ring: None,
+                last,
+                ..sim::Manner::default()
+            },
+        );
+        call(&mut w, &Errand::to("1"));
+        assert!(
+            answers(&w).iter().any(|a| a.starts_with(ours)),
+            "{theirs}: {:?}",
+            w.ladder
+        );
+    }
+}

@@ -1,0 +1,114 @@
+//! What each message of the host must be like, judged as it leaves, before anything is lost.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use intertrunk_proto::owner_shard;
+use intertrunk_sip::{Message, Method, Name};
+
+use crate::world::{HOST, KEY, SHARDS};
+
+/// Everything that the host has sent, as far as later messages are judged by it.
+#[derive(Debug, Default)]
+pub struct Wire {
+    /// Requests by branch and method.
+    requests: HashMap<(String, Method), Bytes>,
+    /// Highest CSeq by Call-ID and To tag: forks of one INVITE are dialogs of their own.
+    cseqs: HashMap<(Bytes, Option<Bytes>), u32>,
+    /// Status of final answers, by destination, branch and method.
+    finals: HashMap<(SocketAddr, String, Method), u16>,
+}
+
+impl Wire {
+    /// Everything that is wrong with a message on its way to `to`.
+    pub fn judge(&mut self, to: SocketAddr, bytes: &Bytes) -> Vec<String> {
+        let message = match Message::parse(bytes.clone()) {
+            Ok(message) => message,
+            Err(fault) => return vec![format!("illegal: {fault}")],
+        };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let branch = message.via().ok().and_then(|v| v.branch.map(text));
+        let branch = branch.unwrap_or_default();
+        let wrong = match message.is_request() {
+            true => self.request(&message, &branch, bytes),
+            false => self.response(&message, &branch, to),
+        };
+        wrong
+            .into_iter()
+            .map(|w| format!("{w}: {}", text(bytes)))
+            .collect()
+    }
+
+    fn request(&mut self, request: &Message, branch: &str, bytes: &Bytes) -> Vec<&'static str> {
+        let mut wrong = Vec::new();
+        let mut unless = |right: bool, what| wrong.extend((!right).then_some(what));
+        let method = request.method().clone();
+        let vias: Vec<_> = request.values(Name::Via).collect();
+        let ours = format!("SIP/2.0/UDP {HOST};");
+        unless(
+            vias.len() == 1 && vias[0].starts_with(ours.as_bytes()),
+            "not our one Via",
+        );
+        let hops = request.max_forwards();
+        unless(
+            hops.is_some_and(|n| (1..=70).contains(&n)),
+            "no legal Max-Forwards",
+        );
+        let dials = method == Method::Invite;
+        unless(
+            !dials || request.contact().is_some(),
+            "INVITE without Contact",
+        );
+        if dials && request.to_tag().is_none() {
+            let shard = owner_shard(request.call_id(), KEY, SHARDS.1);
+            unless(shard == SHARDS.0, "Call-ID of another shard");
+        }
+        let key = (branch.to_owned(), method.clone());
+        if let Some(first) = self.requests.insert(key, bytes.clone()) {
+            unless(first == *bytes, "one branch, two requests");
+            return wrong;
+        }
+        if matches!(method, Method::Cancel | Method::Ack) {
+            let invite = self.requests.get(&(branch.to_owned(), Method::Invite));
+            let invite = invite.and_then(|b| Message::parse(b.clone()).ok());
+            unless(
+                method == Method::Ack || invite.is_some(),
+                "CANCEL of nothing",
+            );
+            let same = invite.is_none_or(|i| i.cseq() == request.cseq());
+            unless(same, "another CSeq than its INVITE's");
+            return wrong;
+        }
+        let tag = request.to_tag().map(Bytes::copy_from_slice);
+        let key = (Bytes::copy_from_slice(request.call_id()), tag);
+        let last = self.cseqs.insert(key, request.cseq());
+        unless(
+            last.is_none_or(|last| last < request.cseq()),
+            "CSeq does not rise",
+        );
+        wrong
+    }
+
+    fn response(&mut self, answer: &Message, branch: &str, to: SocketAddr) -> Vec<&'static str> {
+        let mut wrong = Vec::new();
+        let mut unless = |right: bool, what| wrong.extend((!right).then_some(what));
+        let (code, method) = (answer.status(), answer.method().clone());
+        unless(
+            code == 100 || answer.to_tag().is_some(),
+            "answer without To tag",
+        );
+        let makes_dialog = method == Method::Invite && (101..300).contains(&code);
+        unless(
+            !makes_dialog || answer.contact().is_some(),
+            "answer without Contact",
+        );
+        let key = (to, branch.to_owned(), method);
+        match self.finals.get(&key) {
+            Some(last) => unless(*last == code, "another answer after the final one"),
+            None if code >= 200 => drop(self.finals.insert(key, code)),
+            None => {}
+        }
+        wrong
+    }
+}

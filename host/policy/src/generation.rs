@@ -34,9 +34,9 @@ pub struct GenerationInfo {
     pub version: String,
     /// Number in this host, counted from 1.
     pub generation: u64,
-    /// SHA-256 of the module as given, hex.
+    /// SHA-256 of the component, hex.
     pub sha256: String,
-    /// Size of the module as given, bytes.
+    /// Size of the component, bytes.
     pub size: usize,
     /// What it says of itself.
     pub manifest: Manifest,

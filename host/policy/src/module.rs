@@ -76,9 +76,9 @@ pub fn componentize(bytes: &[u8]) -> Result<Vec<u8>, LoadFault> {
 /// What a module is, wants and says of itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Inspection {
-    /// SHA-256 of the bytes as given, hex.
+    /// SHA-256 of the component, hex: that of a core module is that of the component made of it.
     pub sha256: String,
-    /// Size of the bytes as given.
+    /// Size of the component, bytes.
     pub size: usize,
     /// What it is.
     pub kind: Kind,

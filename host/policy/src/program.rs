@@ -37,9 +37,9 @@ pub struct Manifest {
 /// A checked module.
 pub(crate) struct Program {
     pub manifest: Manifest,
-    /// SHA-256 of the bytes as given, hex.
+    /// SHA-256 of the component, hex: a core module and the component made of it are one policy.
     pub sha256: String,
-    /// Of the bytes as given.
+    /// Of the component, bytes.
     pub size: usize,
     pub options: Options,
     pub code: Arc<Code>,
@@ -57,12 +57,13 @@ pub(crate) struct Code {
 impl Program {
     /// Compiles `wasm`, unless that has been done, and checks it. Takes as long as compiling does.
     pub fn load(engine: &Engine, wasm: &[u8], options: &Options) -> Result<Program, LoadFault> {
-        let sha256 = sha256(wasm);
-        let code = engine.code(&sha256, || Code::compile(engine, wasm))?;
+        let component = componentize(wasm)?;
+        let sha256 = sha256(&component);
+        let code = engine.code(&sha256, || Code::compile(engine, &component))?;
         let mut program = Program {
             manifest: Manifest::default(),
             sha256,
-            size: wasm.len(),
+            size: component.len(),
             options: options.clone(),
             code,
             access: Arc::default(),
@@ -107,8 +108,8 @@ impl Program {
 }
 
 impl Code {
-    fn compile(engine: &Engine, wasm: &[u8]) -> Result<Code, LoadFault> {
-        let component = Component::from_binary(engine.wasm(), &componentize(wasm)?)
+    fn compile(engine: &Engine, component: &[u8]) -> Result<Code, LoadFault> {
+        let component = Component::from_binary(engine.wasm(), component)
             .map_err(|error| LoadFault::Compile(format!("{error:#}")))?;
         // Else the first instance would pay for it; one that cannot be made is made there again.
         let _ = component.initialize_copy_on_write_image();

@@ -202,7 +202,11 @@ impl B2bua {
             Incoming::Cancel(found) => self.cancel(flow, &request, found),
             Incoming::New => match self.dialog_of(&request) {
                 Some((call, leg)) if !self.speaks_for(flow, call, leg) => {
-                    self.dropped(flow, DropCause::UnknownSource, "a request of another's dialog");
+                    self.dropped(
+                        flow,
+                        DropCause::UnknownSource,
+                        "a request of another's dialog",
+                    );
                 }
                 Some((call, leg)) => self.in_dialog(flow, request, call, leg),
                 None => self.out_of_dialog(flow, request),
@@ -214,7 +218,9 @@ impl B2bua {
     /// that the leg's requests go to. Knowing the tags alone is not enough.
     fn speaks_for(&self, flow: Flow, key: CallKey, leg: LegId) -> bool {
         let trunk = self.core.snapshot.identify(flow).map(|t| t.id);
-        self.calls.get(key).is_some_and(|call| call.is_from(leg, flow, trunk))
+        self.calls
+            .get(key)
+            .is_some_and(|call| call.is_from(leg, flow, trunk))
     }
 
     /// The call and leg whose dialog a message names by our tag in To.

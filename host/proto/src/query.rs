@@ -192,3 +192,6 @@ fn privacy(invite: &Message, caller: &Party) -> Privacy {
         Privacy::None
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,3 +67,51 @@ impl Timers {
             .map(|Reverse(entry)| entry)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Alarm, Instant, TimerOwner, Timers};
+    use crate::call::CallKey;
+
+    const fn at(ms: u64) -> Instant {
+        Instant::from_micros(ms * 1000)
+    }
+
+    /// When the owner is woken, until nothing is left, and which of these times were its own.
+    fn wakes(timers: &mut Timers, alarm: &mut Alarm) -> Vec<(u64, bool)> {
+        std::iter::from_fn(|| timers.pop_due(at(u64::MAX / 1000)))
+            .map(|(due, _)| (due.as_micros() / 1000, alarm.take(due)))
+            .collect()
+    }
+
+    #[test]
+    fn an_owner_is_woken_at_its_earliest_deadline() {
+        let owner = TimerOwner::Call(CallKey::default());
+        let (mut timers, mut alarm) = (Timers::default(), Alarm::default());
+        timers.ensure(owner, &mut alarm, None);
+        assert_eq!(timers.next(), None);
+        timers.ensure(owner, &mut alarm, Some(at(50)));
+        timers.ensure(owner, &mut alarm, Some(at(70)));
+        assert_eq!(timers.next(), Some(at(50)), "later costs nothing");
+        timers.ensure(owner, &mut alarm, Some(at(20)));
+        assert_eq!(timers.pop_due(at(19)), None);
+        assert_eq!(wakes(&mut timers, &mut alarm), [(20, true), (50, false)]);
+        timers.ensure(owner, &mut alarm, Some(at(70)));
+        assert_eq!(wakes(&mut timers, &mut alarm), [(70, true)]);
+    }
+
+    #[test]
+    fn owners_are_woken_in_the_order_of_time() {
+        let owner = TimerOwner::Call(CallKey::default());
+        let mut timers = Timers::default();
+        for ms in [30, 10, 20, 10] {
+            timers.ensure(owner, &mut Alarm::default(), Some(at(ms)));
+        }
+        let order = std::iter::from_fn(|| timers.pop_due(at(25)));
+        assert_eq!(
+            order.map(|(due, _)| due).collect::<Vec<_>>(),
+            [at(10), at(10), at(20)]
+        );
+        assert_eq!(timers.next(), Some(at(30)));
+    }
+}

@@ -256,4 +256,4 @@ impl Drop for Seat {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

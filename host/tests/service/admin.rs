@@ -76,14 +76,7 @@ fn a_trunk_is_switched_off_and_on() {
 
 #[test]
 fn a_token_keeps_strangers_out() {
-    // Written before the start, because the configuration names it.
-    let token = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("admin-token");
-    std::fs::write(&token, "open sesame\n").unwrap();
-    let host = Host::start(
-        "token",
-        1,
-        &format!("token_file = \"{}\"\n", token.display()),
-    );
+    let host = Host::start("token", 1, "token_file = \"token\"\n");
     host.get("/v1/status").is(401);
     host.post("/v1/drain", b"").is(401);
     let with = |token: &str| {

@@ -62,8 +62,7 @@ impl Host {
         })
     }
 
-    /// Starts one whose configuration was edited. It finds [`EXTENSIONS`] and [`LOOP_FOREVER`] in
-    /// its folder.
+    /// Starts one whose configuration was edited. It finds modules and a token in its folder.
     pub fn edited(name: &str, edit: impl Fn(String) -> String) -> Host {
         // Another run of these tests may be under way.
         let unique = format!("service/{name}-{}", std::process::id());
@@ -73,6 +72,7 @@ impl Host {
         let text = edit(configuration(pbx.address(), gw.address()));
         std::fs::write(folder.join("intertrunk.toml"), text).unwrap();
         std::fs::write(folder.join("dialplan.toml"), DIALPLAN).unwrap();
+        std::fs::write(folder.join("token"), "open sesame\n").unwrap();
         std::fs::write(folder.join("extensions.wasm"), EXTENSIONS).unwrap();
         std::fs::write(folder.join("loop-forever.wasm"), LOOP_FOREVER).unwrap();
         let mut child = command(&folder).spawn().unwrap();

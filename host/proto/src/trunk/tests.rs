@@ -7,7 +7,8 @@ use super::{Balance, Direction, Health, IdentityRules, Seat, SourceMatch, Trunk,
 use crate::io::{Flow, ListenerId, PolicyId, TrunkId};
 use crate::snapshot::{Snapshot, SnapshotFault};
 
-fn trunk(id: u32, name: &str, sources: Vec<SourceMatch>) -> Trunk {
+/// A trunk with these sources, without peers and limits.
+pub(crate) fn trunk(id: u32, name: &str, sources: Vec<SourceMatch>) -> Trunk {
     Trunk {
         id: TrunkId(id),
         name: name.into(),

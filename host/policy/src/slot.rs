@@ -211,6 +211,11 @@ impl Slot {
         }
     }
 
+    /// Forgets the staged generation, if there is one; nothing else changes.
+    pub fn unstage(&self) {
+        self.changes().staged = None;
+    }
+
     /// Counts a verdict that was refused after it was given, as if the decision had failed.
     pub fn refuse(&self, pin: &Pin, fault: &PolicyFault) {
         self.count_fault(Generation::of(pin), fault);

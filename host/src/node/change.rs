@@ -202,6 +202,10 @@ impl Node {
         if faults.is_empty() {
             return Ok(next);
         }
+        // All or nothing: what loaded must not be one `promote` away from being live.
+        for slot in &next.staged {
+            slot.unstage();
+        }
         Err(ChangeFault::Config(Faults {
             faults,
             unreadable: false,

@@ -135,6 +135,27 @@ fn a_configuration_with_faults_changes_nothing() {
     host.pbx.hang_up(&mut call, &host.gw);
 }
 
+/// One policy that loads and one that does not: neither is left half way.
+#[test]
+fn a_reload_that_fails_half_way_stages_nothing() {
+    let other = "[policy.other]\nmodule = \"builtin:standard\"\nconfig = \"other.toml\"\n";
+    let host = Host::start("half-way", 1, "");
+    let file = host.folder.join("intertrunk.toml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    let plan = host.folder.join("dialplan.toml");
+    let changed = std::fs::read_to_string(&plan).unwrap() + "\n# another hash\n";
+    std::fs::write(&plan, changed).unwrap();
+    std::fs::write(host.folder.join("other.toml"), "[[route]]\nnonsense = 1\n").unwrap();
+    std::fs::write(&file, good + other).unwrap();
+
+    host.post("/v1/reload", b"").is(422);
+    let policies = host.get("/v1/policies").is(200).body;
+    assert_eq!(policies[0]["name"], "main");
+    assert!(policies[0]["staged"].is_null(), "{policies}");
+    assert_eq!(policies[0]["live"]["generation"], 1);
+    host.post("/v1/policies/main/promote", b"").is(409);
+}
+
 #[test]
 fn a_trunk_can_be_added_while_a_call_is_up() {
     let host = Host::start("add-trunk", 2, "");

@@ -21,8 +21,9 @@ use crate::imports::Guest;
 use crate::program::Code;
 use crate::spare::{self, Refill};
 
-/// The unit of deadlines.
-const TICK: Duration = Duration::from_millis(1);
+/// The unit of deadlines. Shorter ones are kept more exactly, and wake an idle host more often: at
+/// a millisecond, the ticker alone was 7 % of what a call costs at 500 calls a second.
+const TICK: Duration = Duration::from_millis(4);
 
 /// Instances alive at once, over all policies, generations and shards. Costs address space (4 GiB
 /// each), not memory.
@@ -200,8 +201,8 @@ mod tests {
 
     #[test]
     fn a_deadline_is_rounded_up_to_ticks() {
-        assert_eq!(ticks(Duration::from_millis(20)), 21);
+        assert_eq!(ticks(Duration::from_millis(20)), 6);
         assert_eq!(ticks(Duration::from_micros(1)), 2);
-        assert_eq!(ticks(Duration::from_micros(1_001)), 3);
+        assert_eq!(ticks(Duration::from_micros(4_001)), 3);
     }
 }

@@ -22,7 +22,7 @@ Examples:
   intertrunk ctl calls --json
   intertrunk ctl why 00000000deadbeef              why did this call go there?
   intertrunk ctl policy stage new.wasm && intertrunk ctl policy promote main
-  intertrunk ctl --url http://10.0.0.5:8060 --token-file token drain
+  intertrunk ctl --url http://192.0.2.5:8060 --token-file token drain
 
 Exit codes: 0 done, 1 the service said no, 2 the service was not reached.";
 

@@ -273,6 +273,46 @@ fn numbers_and_headers_as_the_policy_says() {
     assert_eq!(values("User-Agent").len(), 0);
 }
 
+/// A header that the policy sets is there once, also where the host would have printed its own.
+#[test]
+fn identity_as_the_policy_says() {
+    let mood = Mood::verdict(|| {
+        let mut plan = policy::plan_to(&["gw-a"]);
+        let header = |name: &str, value: &str| intertrunk_proto::ask::HeaderField {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        };
+        plan.candidates[0].set_headers = vec![
+            header("P-Asserted-Identity", "<sip:7@x>"),
+            header("Privacy", "user"),
+        ];
+        plan.candidates[0].withhold_caller = true;
+        intertrunk_proto::ask::Verdict::Connect(plan)
+    });
+    let mut w = World::new(1, sim::Weather::default(), mood);
+    let asserted = (
+        "P-Asserted-Identity".to_owned(),
+        "<sip:0100@pbx>".to_owned(),
+    );
+    call(
+        &mut w,
+        &Errand {
+            headers: vec![asserted],
+            ..Errand::to("1")
+        },
+    );
+    let side = w.ua("gw-a").sides.values().next().unwrap();
+    let values = |n| {
+        side.invite()
+            .unwrap()
+            .header_named(n)
+            .map(<[u8]>::to_vec)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(values("P-Asserted-Identity"), [b"<sip:7@x>"]);
+    assert_eq!(values("Privacy"), [b"user"]);
+}
+
 #[test]
 fn withheld_caller() {
     let mood = Mood::verdict(|| {

@@ -1,5 +1,7 @@
 //! Flows in which the call comes to nothing.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use intertrunk_proto::ask::{Party, PolicyFault, Rejection, Verdict};
 use intertrunk_proto::{Event, Fallback, Input, PolicyId, TrunkId};
 use sim::{Decision, Errand, Final, Manner, Weather, ms, policy};
@@ -220,11 +222,10 @@ fn no_hops_left() {
 /// Another policy decides what the first one cannot; its own fallback ends the matter.
 #[test]
 fn trap_asks_another_policy() {
-    let asked = std::cell::Cell::new(0);
+    let asked = AtomicU32::new(0);
     let first_traps = move || {
-        asked.set(asked.get() + 1);
-        let verdict = match asked.get() {
-            1 => Err(PolicyFault::Stack),
+        let verdict = match asked.fetch_add(1, Ordering::Relaxed) {
+            0 => Err(PolicyFault::Stack),
             _ => Ok(Verdict::Connect(policy::plan_to(&["gw-a"]))),
         };
         Decision::After(ms(0), Box::new(verdict))

@@ -1,5 +1,6 @@
 //! Flows in which one side of an answered call asks again, and the other is slow, stubborn or gone.
 
+use intertrunk_proto::Input;
 use sim::{Errand, Manner, Renegotiation, ms};
 
 use super::{World, call, check, gw_a, world};
@@ -161,4 +162,36 @@ fn callee_hangs_up_before_the_callers_ack() {
     w.lose("ACK sip:127.0.0.1:5060");
     w.run(ms(10_000));
     check("callee_hangs_up_before_the_callers_ack", &mut w);
+}
+
+/// RFC 3311 §5.1: UPDATE moves the target of later requests, as a re-INVITE does; headers of the
+/// new Contact have no place in a request line.
+#[test]
+fn update_moves_the_target() {
+    let mut w = world();
+    let errand = Errand {
+        hang_up: None,
+        ..Errand::to("1")
+    };
+    let now = w.now;
+    w.ua("pbx-a").place(&errand, now);
+    w.run(ms(1_000));
+    let side = w.ua("gw-a").sides.values().next().unwrap().clone();
+    let theirs = side.invite().unwrap();
+    let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
+    let update = format!(
+        "UPDATE sip:127.0.0.1:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.21:5080;branch=z9hG4bKu\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:1@x>;tag={}\r\nTo: <sip:2@y>;tag={}\r\nCall-ID: {}\r\n\
+         CSeq: 7 UPDATE\r\nContact: <sip:127.0.0.21:5999?Subject=x>\r\nContent-Length: 0\r\n\r\n",
+        side.dialogs[0].tag,
+        text(theirs.from_tag().unwrap()),
+        text(theirs.call_id()),
+    );
+    w.inject("127.0.0.21:5080", update);
+    w.run(ms(1_000));
+    let id = w.calls()[0];
+    w.input(Input::EndCall(id));
+    let ladder = w.ladder.join("\n");
+    assert!(ladder.contains("gw-a   <-- 200 OK (UPDATE)"), "{ladder}");
+    assert!(ladder.ends_with("BYE sip:127.0.0.21:5999"), "{ladder}");
 }

@@ -201,6 +201,18 @@ fn trunk_that_is_down() {
     check("trunk_that_is_down", &mut w);
 }
 
+/// A failed attempt gives its place back at once, not when the call ends.
+#[test]
+fn failed_attempt_keeps_no_place() {
+    let mut w = world();
+    gw_a(&mut w, refuses(503));
+    let now = w.now;
+    w.ua("pbx-a").place(&Errand::to("1"), now);
+    w.run(ms(500));
+    let busy = ["pbx-a", "gw-a", "gw-b"].map(|t| w.state(t).active());
+    assert_eq!(busy, [1, 0, 1]);
+}
+
 /// K4: each attempt is a dialog of its own.
 #[test]
 fn attempts_share_nothing() {

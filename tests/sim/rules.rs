@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use intertrunk_proto::{CallId, Event};
+use intertrunk_proto::{CallId, Event, Input};
 
 use crate::world::World;
 
@@ -21,6 +21,24 @@ pub fn settle(world: &mut World) -> Vec<String> {
     broken.extend(one_record_a_call(world));
     broken.extend(no_ghosts(world));
     broken.extend(requests_are_answered(world));
+    broken.extend(silence_at_last(world));
+    broken
+}
+
+/// The same, but only what is the host's own: whatever its peers do and whatever is lost.
+pub fn settle_host(world: &mut World) -> Vec<String> {
+    world.run(REST);
+    // A mangled BYE that comes first takes the place of the real one: such a call is up until an
+    // operator ends it.
+    for call in world.calls() {
+        world.input(Input::EndCall(call));
+    }
+    world.run(REST);
+    let mut broken = std::mem::take(&mut world.broken);
+    // A refusal repeats the lines that make its request illegal; a request of ours has no excuse.
+    broken.retain(|b| b.contains(" illegal request: ") || b.contains("come to rest"));
+    broken.extend(nothing_is_left(world));
+    broken.extend(one_record_a_call(world));
     broken.extend(silence_at_last(world));
     broken
 }

@@ -25,7 +25,10 @@ impl Wire {
     pub fn judge(&mut self, to: SocketAddr, bytes: &Bytes) -> Vec<String> {
         let message = match Message::parse(bytes.clone()) {
             Ok(message) => message,
-            Err(fault) => return vec![format!("illegal: {fault}")],
+            Err(fault) if bytes.starts_with(b"SIP/2.0 ") => {
+                return vec![format!("illegal answer: {fault}")];
+            }
+            Err(fault) => return vec![format!("illegal request: {fault}")],
         };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let branch = message.via().ok().and_then(|v| v.branch.map(text));

@@ -58,6 +58,8 @@ pub struct World {
     pub generation: u64,
     /// What broke a rule.
     pub broken: Vec<String>,
+    /// Every datagram that a user agent has sent.
+    pub said: Vec<Bytes>,
     /// When the host sent something last.
     pub spoke: Instant,
     wire: Wire,
@@ -115,6 +117,7 @@ impl World {
             unsendable: Vec::new(),
             generation: 1,
             broken: Vec::new(),
+            said: Vec::new(),
             spoke: Instant::default(),
             wire: Wire::default(),
             pins: BTreeMap::new(),
@@ -261,6 +264,7 @@ impl World {
         for ua in &mut self.uas {
             for bytes in ua.out.drain(..) {
                 let line = start_line(&bytes);
+                self.said.push(bytes.clone());
                 self.ladder.push(arrow(self.now, &ua.name, "host", &line));
                 let to = HOST.parse().expect("a literal");
                 self.net.send(

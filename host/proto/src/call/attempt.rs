@@ -11,7 +11,7 @@ use intertrunk_sip::{Builder, Line, Message, Name, Token, escape_user};
 
 use super::leg::Leg;
 use super::passing::{ALLOW, pass_headers};
-use crate::ask::{Candidate, Party, Privacy, Query, Scheme};
+use crate::ask::{Candidate, Param, Party, Privacy, Query, Scheme};
 use crate::core::Core;
 use crate::time::Instant;
 use crate::transaction::ClientKey;
@@ -153,11 +153,7 @@ impl Dialled {
         let call = &query.call;
         let callee = candidate.callee.as_ref().unwrap_or(&call.callee.user);
         let is_phone = call.request_uri.scheme == Scheme::Tel
-            || call
-                .request_uri
-                .params
-                .iter()
-                .any(|p| p.value.as_deref() == Some("phone"));
+            || call.request_uri.params.iter().any(is_user_phone);
         let request_uri = uri(callee, &peer.host_port, is_phone);
         let (from, caller) = from(candidate, &call.caller, our_host);
         let anonymous = candidate.withhold_caller || call.privacy == Privacy::Full;
@@ -210,6 +206,12 @@ fn from(candidate: &Candidate, caller: &Party, our_host: &str) -> (String, Strin
     }
 }
 
+/// `user=phone`: the user part is a telephone number (RFC 3261 §19.1.1).
+fn is_user_phone(param: &Param) -> bool {
+    let is = |text: &str, what: &str| text.eq_ignore_ascii_case(what);
+    is(&param.name, "user") && param.value.as_deref().is_some_and(|v| is(v, "phone"))
+}
+
 fn uri(user: &str, host_port: &str, is_phone: bool) -> String {
     let user: Cow<'_, str> = escape_user(user);
     let at = if user.is_empty() { "" } else { "@" };
@@ -246,11 +248,22 @@ pub(crate) fn print_invite(
     let max_forwards = invite.max_forwards().unwrap_or(70).saturating_sub(1);
     let (mut b, branch) = leg.request(invite.method(), max_forwards, core);
     b.header(Name::Contact, leg.contact());
-    b.header(Name::Allow, ALLOW);
-    if let Some(asserted) = &dialled.asserted {
+    // A line that the policy sets or removes is not ours to add.
+    let named = candidate
+        .set_headers
+        .iter()
+        .map(|h| &h.name)
+        .chain(&candidate.remove_headers);
+    let edited: Vec<Name> = named.map(|name| Name::of(name.as_bytes())).collect();
+    if !edited.contains(&Name::Allow) {
+        b.header(Name::Allow, ALLOW);
+    }
+    if let Some(asserted) = &dialled.asserted
+        && !edited.contains(&Name::PAssertedIdentity)
+    {
         b.header(Name::PAssertedIdentity, asserted);
     }
-    if dialled.privacy_id {
+    if dialled.privacy_id && !edited.contains(&Name::Privacy) {
         b.header(Name::Privacy, "id");
     }
     let edited = |line: &Line<'_>| is_edited(line, candidate, dialled.privacy_id);
@@ -275,4 +288,199 @@ fn is_edited(line: &Line<'_>, candidate: &Candidate, privacy_id: bool) -> bool {
 pub(crate) fn finish_with_body(b: Builder, from: &Message) -> Bytes {
     let body = from.body();
     b.finish(from.has_body().then_some(&*body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Dialled;
+    use crate::ask::{CallFacts, Candidate, Identity, Param, Party, Privacy, Query, Scheme};
+    use crate::trunk::tests::trunk;
+    use crate::trunk::{IdentityRules, Peer};
+
+    fn party(user: &str, host: &str, display: Option<&str>) -> Party {
+        Party {
+            display: display.map(str::to_owned),
+            user: user.to_owned(),
+            host: host.to_owned(),
+            ..Party::default()
+        }
+    }
+
+    /// 0100 of a PBX, which asserts +14255550100, calls 9911.
+    fn facts() -> CallFacts {
+        CallFacts {
+            request_uri: party("9911", "inside.example", None),
+            callee: party("9911", "inside.example", Some("Desk")),
+            caller: party("0100", "pbx.inside.example", Some("A \"B\"")),
+            asserted: vec![
+                party("+14255550100", "inside.example", Some("Main")),
+                party("7", "inside.example", None),
+            ],
+            ..CallFacts::default()
+        }
+    }
+
+    fn dial_to(rules: IdentityRules, candidate: &Candidate, call: CallFacts) -> Dialled {
+        let mut egress = trunk(1, "gw", Vec::new());
+        egress.identity = rules;
+        let peer = Peer {
+            uri: "sip:gw.example.com:5070".to_owned(),
+            host_port: "gw.example.com:5070".to_owned(),
+            address: "192.0.2.11:5070".parse().expect("a literal"),
+        };
+        let query = Query {
+            call,
+            ..Query::default()
+        };
+        Dialled::of(candidate, &query, &egress, &peer, "sbc.example.com")
+    }
+
+    fn dial(candidate: &Candidate, call: CallFacts) -> Dialled {
+        dial_to(IdentityRules::default(), candidate, call)
+    }
+
+    fn presents(user: &str, display: Option<&str>) -> Candidate {
+        Candidate {
+            caller: Some(Identity {
+                user: user.to_owned(),
+                display: display.map(str::to_owned),
+            }),
+            ..Candidate::default()
+        }
+    }
+
+    fn withheld() -> Candidate {
+        Candidate {
+            withhold_caller: true,
+            ..presents("+1206", None)
+        }
+    }
+
+    #[test]
+    fn numbers_pass_as_received_and_hosts_never() {
+        let d = dial(&Candidate::default(), facts());
+        let expected = Dialled {
+            request_uri: "sip:9911@gw.example.com:5070".to_owned(),
+            to: "<sip:9911@gw.example.com:5070>".to_owned(),
+            from: r#""A \"B\"" <sip:0100@sbc.example.com>"#.to_owned(),
+            asserted: Some("\"Main\" <sip:+14255550100@sbc.example.com>".to_owned()),
+            privacy_id: false,
+            callee: "9911".to_owned(),
+            caller: "0100".to_owned(),
+        };
+        assert_eq!(d, expected);
+    }
+
+    #[test]
+    fn numbers_are_translated_where_the_candidate_says_so() {
+        let candidate = Candidate {
+            callee: Some("+1 206#".to_owned()),
+            ..presents("+1425", Some("Front\r\nDesk"))
+        };
+        let d = dial(&candidate, facts());
+        assert_eq!(d.request_uri, "sip:+1%20206%23@gw.example.com:5070");
+        assert_eq!(d.to, format!("<{}>", d.request_uri));
+        assert_eq!(d.from, "\"FrontDesk\" <sip:+1425@sbc.example.com>");
+        let asserted = d.asserted.as_deref();
+        assert_eq!(asserted, Some(&*d.from), "what it presents it asserts");
+        assert_eq!((&*d.callee, &*d.caller), ("+1 206#", "+1425"));
+        let d = dial(&presents("+1425", None), facts());
+        assert_eq!(d.from, "<sip:+1425@sbc.example.com>");
+    }
+
+    #[test]
+    fn a_caller_without_a_number_is_a_host() {
+        let call = CallFacts {
+            caller: party("", "pbx", None),
+            ..facts()
+        };
+        let d = dial(&Candidate::default(), call);
+        assert_eq!(d.from, "<sip:sbc.example.com>");
+    }
+
+    #[test]
+    fn a_withheld_caller_is_named_to_a_trusted_trunk_only() {
+        const ANONYMOUS: &str = "\"Anonymous\" <sip:anonymous@anonymous.invalid>";
+        let d = dial(&withheld(), facts());
+        assert_eq!((&*d.from, &*d.caller), (ANONYMOUS, "anonymous"));
+        assert!(d.privacy_id);
+        let asserted = "<sip:+1206@sbc.example.com>";
+        assert_eq!(d.asserted.as_deref(), Some(asserted));
+        let untrusted = IdentityRules {
+            trusted: false,
+            ..IdentityRules::default()
+        };
+        let d = dial_to(untrusted, &withheld(), facts());
+        assert_eq!(
+            (&*d.from, d.asserted, d.privacy_id),
+            (ANONYMOUS, None, true)
+        );
+        let d = dial_to(untrusted, &Candidate::default(), facts());
+        assert!(d.asserted.is_some(), "who hides nothing is named");
+    }
+
+    #[test]
+    fn an_anonymous_caller_stays_so() {
+        let call = CallFacts {
+            caller: party("anonymous", "Anonymous.Invalid", None),
+            privacy: Privacy::Full,
+            ..facts()
+        };
+        let d = dial(&Candidate::default(), call.clone());
+        assert_eq!(d.from, "\"Anonymous\" <sip:anonymous@anonymous.invalid>");
+        assert!(!d.privacy_id, "its own Privacy passes");
+        assert!(d.asserted.is_some());
+        let untrusted = IdentityRules {
+            trusted: false,
+            ..IdentityRules::default()
+        };
+        let d = dial_to(untrusted, &Candidate::default(), call.clone());
+        assert_eq!(d.asserted, None);
+        let d = dial(&presents("+1425", None), call);
+        assert_eq!(d.from, "<sip:+1425@sbc.example.com>", "unless presented");
+        let call = CallFacts {
+            privacy: Privacy::User,
+            ..facts()
+        };
+        let d = dial_to(untrusted, &Candidate::default(), call);
+        assert!(d.asserted.is_some(), "RFC 3325 §9.3: only id withholds it");
+    }
+
+    #[test]
+    fn nothing_is_asserted_that_was_not_or_that_the_trunk_must_not_have() {
+        let stranger = CallFacts {
+            asserted: Vec::new(),
+            ..facts()
+        };
+        for candidate in [Candidate::default(), presents("+1425", None), withheld()] {
+            let d = dial(&candidate, stranger.clone());
+            assert_eq!(d.asserted, None, "nobody vouched for it");
+            let no_pai = IdentityRules {
+                forward_pai: false,
+                ..IdentityRules::default()
+            };
+            assert_eq!(dial_to(no_pai, &candidate, facts()).asserted, None);
+        }
+    }
+
+    #[test]
+    fn a_telephone_number_stays_one() {
+        let dialled = |scheme, name: &str, value: Option<&str>| {
+            let mut call = facts();
+            call.request_uri.scheme = scheme;
+            call.request_uri.params = vec![Param {
+                name: name.to_owned(),
+                value: value.map(str::to_owned),
+            }];
+            let d = dial(&Candidate::default(), call);
+            assert!(!d.from.contains("phone"), "it says nothing of the caller");
+            d.request_uri.ends_with(";user=phone")
+        };
+        assert!(dialled(Scheme::Tel, "isub", None));
+        assert!(dialled(Scheme::Sip, "user", Some("phone")));
+        assert!(dialled(Scheme::Sip, "User", Some("Phone")));
+        assert!(!dialled(Scheme::Sip, "user", Some("ip")));
+        assert!(!dialled(Scheme::Sip, "user", None));
+        assert!(!dialled(Scheme::Sip, "device", Some("phone")));
+    }
 }

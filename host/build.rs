@@ -1,5 +1,5 @@
-//! Builds the policies that lie inside the binary: core Wasm modules with their component type,
-//! written to `OUT_DIR` for `src/builtin.rs`.
+//! Builds the policies that lie inside the binary, and one for its tests: core Wasm modules with
+//! their component type, written to `OUT_DIR` for `src/builtin.rs` and `tests/service`.
 //!
 //! A cargo of its own with a target folder of its own inside `OUT_DIR`, so it neither waits for the
 //! outer cargo's lock nor rebuilds what has not changed. Works alike under build, test and clippy.
@@ -11,7 +11,7 @@ use std::process::{Command, exit};
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Package, folder below `policies/`, file of the module.
-const POLICIES: [(&str, &str, &str); 2] = [
+const POLICIES: [(&str, &str, &str); 3] = [
     (
         "intertrunk-standard",
         "intertrunk-standard",
@@ -22,6 +22,8 @@ const POLICIES: [(&str, &str, &str); 2] = [
         "hostile/loop-forever",
         "policy_loop_forever.wasm",
     ),
+    // Not in the binary: what the service tests swap to.
+    ("policy-extensions", "extensions", "policy_extensions.wasm"),
 ];
 
 /// What a policy is built with, whatever the outer profile is; `intertrunk policy build` does the

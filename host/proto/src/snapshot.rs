@@ -192,9 +192,9 @@ impl Snapshot {
                     .max()?;
                 Some((best, t))
             });
-        // First of equals, so that the order of the file decides.
+        // There are no equals: two trunks of one listener never share a source.
         matches
-            .reduce(|best, next| if next.0 > best.0 { next } else { best })
+            .max_by_key(|(specificity, _)| *specificity)
             .map(|(_, t)| t)
     }
 }
@@ -205,7 +205,7 @@ fn refuse_same_source(trunks: &[Trunk]) -> Result<(), SnapshotFault> {
             let shared = a
                 .sources
                 .iter()
-                .find(|s| a.listen == b.listen && b.sources.contains(s));
+                .find(|s| a.listen == b.listen && b.sources.iter().any(|o| o.is_same_as(s)));
             if let Some(s) = shared {
                 let port = s.port.map(|p| format!(":{p}")).unwrap_or_default();
                 let source = format!("{}/{}{port}", s.network, s.prefix);
@@ -218,4 +218,93 @@ fn refuse_same_source(trunks: &[Trunk]) -> Result<(), SnapshotFault> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::{Fallback, Policy, Snapshot, SnapshotFault};
+    use crate::io::{Flow, ListenerId, PolicyId, TrunkId};
+    use crate::trunk::tests::trunk;
+    use crate::trunk::{SourceMatch, Trunk};
+
+    fn sources(list: &[(&str, u8, Option<u16>)]) -> Vec<SourceMatch> {
+        let source = |&(network, prefix, port): &(&str, u8, Option<u16>)| SourceMatch {
+            network: network.parse().expect("a literal"),
+            prefix,
+            port,
+        };
+        list.iter().map(source).collect()
+    }
+
+    fn who(snapshot: &Snapshot, remote: &str) -> Option<Arc<str>> {
+        let flow = Flow {
+            listener: ListenerId(0),
+            remote: remote.parse().expect("a literal"),
+        };
+        snapshot.identify(flow).map(|t| Arc::clone(&t.name))
+    }
+
+    fn snapshot(trunks: Vec<Trunk>) -> Result<Snapshot, SnapshotFault> {
+        Snapshot::new("test", Vec::new(), trunks, Vec::new())
+    }
+
+    #[test]
+    fn a_trunk_is_known_by_its_best_source() {
+        let many = [("192.0.2.0", 24, None), ("2001:db8::7", 128, Some(5060))];
+        let few = [("192.0.2.0", 28, None), ("2001:db8::", 32, None)];
+        let s = snapshot(vec![
+            trunk(0, "many", sources(&many)),
+            trunk(1, "few", sources(&few)),
+            trunk(2, "port", sources(&[("192.0.0.0", 8, Some(5080))])),
+        ])
+        .expect("sources differ");
+        let is =
+            |remote, name: &str| assert_eq!(who(&s, remote).as_deref(), Some(name), "{remote}");
+        is("192.0.2.15:5060", "few");
+        is("192.0.2.16:5060", "many");
+        is("192.0.2.15:5080", "port");
+        is("[::ffff:192.0.2.16]:5060", "many");
+        is("[2001:db8::7]:5060", "many");
+        is("[2001:db8::7]:5061", "few");
+        assert_eq!(who(&s, "[2001:db9::7]:5060"), None);
+    }
+
+    #[test]
+    fn one_source_on_two_listeners_is_two_sources() {
+        let source = sources(&[("192.0.2.7", 32, Some(5060))]);
+        let a = trunk(0, "a", source.clone());
+        let mut b = trunk(1, "b", source);
+        let fault = snapshot(vec![a.clone(), b.clone()]).expect_err("one source");
+        let text = "trunks a and b both match the source 192.0.2.7/32:5060";
+        assert_eq!(fault.to_string(), text);
+        b.listen = ListenerId(1);
+        assert!(snapshot(vec![a, b]).is_ok());
+    }
+
+    #[test]
+    fn parts_are_found_by_name_and_id() {
+        let policy = Policy {
+            id: PolicyId(7),
+            name: "main".into(),
+            deadline: Duration::from_millis(20),
+            fallback: Fallback::Reject(503),
+            trunks: vec!["gw".to_owned()],
+        };
+        assert!(policy.may_use("gw") && !policy.may_use("gw2") && !policy.may_use("*"));
+        let all = Policy {
+            trunks: vec!["*".to_owned()],
+            ..policy.clone()
+        };
+        assert!(all.may_use("anything"));
+        let trunks = vec![trunk(9, "gw", Vec::new()), trunk(4, "pbx", Vec::new())];
+        let s = Snapshot::new("n", Vec::new(), trunks, vec![policy]).expect("no sources");
+        assert_eq!(s.trunk_named("pbx").map(|t| t.id), Some(TrunkId(4)));
+        assert_eq!(s.trunk(TrunkId(9)).map(|t| &*t.name), Some("gw"));
+        assert_eq!(s.policy(PolicyId(7)).map(|p| &*p.name), Some("main"));
+        assert!(s.trunk_named("PBX").is_none() && s.trunk(TrunkId(0)).is_none());
+        assert!(s.policy(PolicyId(0)).is_none() && s.listener(ListenerId(0)).is_none());
+    }
 }

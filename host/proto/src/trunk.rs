@@ -68,6 +68,12 @@ pub struct SourceMatch {
 }
 
 impl SourceMatch {
+    /// Whether both match the same sources: bits behind the prefix do not count.
+    pub fn is_same_as(&self, other: &SourceMatch) -> bool {
+        let theirs = SocketAddr::new(other.network, other.port.unwrap_or_default());
+        (self.prefix, self.port) == (other.prefix, other.port) && self.specificity(theirs).is_some()
+    }
+
     /// How specific the match with `source` is; `None` if it does not match.
     pub fn specificity(&self, source: SocketAddr) -> Option<u16> {
         let same_net = match (self.network, source.ip().to_canonical()) {

@@ -116,9 +116,11 @@ pub(super) fn q850_of(code: u16) -> u16 {
         484 => 28,
         487 => 16,
         408 | 504 => 102,
-        503 => 41,
+        400 | 481 | 500 | 503 => 41,
+        502 => 38,
         482 | 483 => 25,
-        405 | 415 | 420 | 488 | 501 | 505 | 606 => 79,
+        405 => 63,
+        406 | 415 | 488 | 501 | 606 => 79,
         _ => 127,
     }
 }
@@ -139,4 +141,63 @@ pub(super) fn q850_in(message: &intertrunk_sip::Message) -> Option<u16> {
                 .filter(|(name, _)| name.trim().eq_ignore_ascii_case("cause"))
                 .find_map(|(_, number)| number.trim().parse().ok())
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use intertrunk_sip::Message;
+
+    use super::{q850_in, q850_of};
+
+    #[test]
+    fn causes_stand_for_codes() {
+        let table: [(u16, &[u16]); 14] = [
+            (1, &[404, 485, 604]),
+            (16, &[200, 487]),
+            (17, &[486, 600]),
+            (18, &[480]),
+            (21, &[401, 402, 403, 407, 603]),
+            (22, &[410]),
+            (25, &[482, 483]),
+            (28, &[484]),
+            (38, &[502]),
+            (41, &[400, 481, 503]),
+            (63, &[405]),
+            (79, &[406, 415, 501]),
+            (102, &[408, 504]),
+            (127, &[413, 414, 416, 420, 421, 423, 505, 513, 699]),
+        ];
+        for (cause, codes) in table {
+            for code in codes {
+                assert_eq!(q850_of(*code), cause, "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_reason_names_a_cause() {
+        let cause = |lines: &str| {
+            let text = format!(
+                "BYE sip:1@x SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.7;branch=z9hG4bK1\r\n\
+                 Max-Forwards: 70\r\nFrom: <sip:2@x>;tag=a\r\nTo: <sip:1@x>;tag=b\r\n\
+                 Call-ID: 1\r\nCSeq: 1 BYE\r\n{lines}Content-Length: 0\r\n\r\n"
+            );
+            q850_in(&Message::parse(Bytes::from(text)).expect("a legal BYE"))
+        };
+        assert_eq!(cause(""), None);
+        assert_eq!(cause("Reason: Q.850;cause=17;text=\"a, b\"\r\n"), Some(17));
+        assert_eq!(
+            cause("Reason: q.850 ; text=\"x\" ; Cause = 34\r\n"),
+            Some(34)
+        );
+        assert_eq!(cause("Reason: SIP;cause=200\r\n"), None, "that is a code");
+        let both = "Reason: SIP;cause=200;text=\"Q.850;cause=3\", Q.850;cause=31\r\n";
+        assert_eq!(cause(both), Some(31));
+        let two = "Reason: SIP;cause=200\r\nReason: Q.850;cause=19\r\n";
+        assert_eq!(cause(two), Some(19));
+        for nonsense in ["Q.850", "Q.850;text=x", "Q.850;cause=", "Q.850;cause=70000"] {
+            assert_eq!(cause(&format!("Reason: {nonsense}\r\n")), None);
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Judged, judge};
 use crate::ask::{
-    Candidate, CodeMap, HeaderField, Identity, Party, Plan, PolicyFault, Rejection, Scheme,
+    Candidate, CodeMap, HeaderField, Identity, Party, Plan, PolicyFault, Rejection, Scheme, Tag,
     Verdict, WhenExhausted,
 };
 use crate::io::{ListenerId, PolicyId, TrunkId};
@@ -243,6 +243,93 @@ fn headers_of_the_dialog_are_the_hosts() {
         ..to("gw-a")
     };
     assert!(judged("pbx", connect(vec![candidate])).1.is_empty());
+}
+
+#[test]
+fn a_note_names_the_candidate_and_the_rule() {
+    let verdict = connect(vec![to("twin"), to("no\r\nwhere")]);
+    let (_, notes) = judged("pbx", verdict);
+    let expected = "candidate 2 (nowhere) names a trunk that there is not";
+    assert_eq!(notes, [expected], "on one line, whatever the policy wrote");
+    let header = HeaderField {
+        name: "Via".into(),
+        value: "x".into(),
+    };
+    let candidate = Candidate {
+        set_headers: vec![header],
+        ..to("gw-a")
+    };
+    let (_, notes) = judged("pbx", connect(vec![candidate, to("twin")]));
+    assert_eq!(
+        notes,
+        ["candidate 1 (gw-a) touches Via, which is the host's"]
+    );
+    let (_, notes) = judged("gw-b", connect(vec![to("gw-a"), to("twin")]));
+    let rule = "goes from PSTN to PSTN, which trunk gw-b does not allow (allow_pstn_to)";
+    assert_eq!(notes, [format!("candidate 1 (gw-a) {rule}")]);
+}
+
+#[test]
+fn control_characters_of_all_kinds_are_refused() {
+    for bad in ['\0', '\n', '\r', '\u{1b}', '\u{7f}', '\u{85}'] {
+        let text = format!("1{bad}");
+        let callee = Candidate {
+            callee: Some(text.clone()),
+            ..to("gw-a")
+        };
+        assert_refused("pbx", callee, "called number");
+        let header = HeaderField {
+            name: "X-Note".into(),
+            value: text,
+        };
+        let set = Candidate {
+            set_headers: vec![header],
+            ..to("gw-a")
+        };
+        assert_refused("pbx", set, "control characters");
+    }
+    let legal = HeaderField {
+        name: "X-Note".into(),
+        value: "a\tbücher".into(),
+    };
+    let set = Candidate {
+        set_headers: vec![legal],
+        ..to("gw-a")
+    };
+    assert!(judged("pbx", connect(vec![set])).1.is_empty());
+}
+
+#[test]
+fn limits_are_reached_but_not_passed() {
+    let edits = |set, removed| {
+        let header = HeaderField {
+            name: "X-Note".into(),
+            value: String::new(),
+        };
+        let candidate = Candidate {
+            set_headers: vec![header; set],
+            remove_headers: vec!["X-Other".to_owned(); removed],
+            ..to("gw-a")
+        };
+        judged("pbx", connect(vec![candidate])).0.is_ok()
+    };
+    assert!(edits(32, 32) && !edits(32, 33) && !edits(33, 32));
+    let plan = |cookie, tag: usize| {
+        let tag = Tag {
+            name: String::new(),
+            value: "t".repeat(tag),
+        };
+        let plan = Plan {
+            candidates: vec![to("gw-a")],
+            cookie: vec![0; cookie],
+            tags: vec![tag],
+            ..Plan::default()
+        };
+        judged("pbx", Verdict::Connect(plan)).0.is_ok()
+    };
+    let rest = 8 * 1024 - "gw-a".len();
+    assert!(plan(rest, 0) && !plan(rest + 1, 0));
+    assert!(plan(0, rest) && !plan(1, rest));
 }
 
 #[test]

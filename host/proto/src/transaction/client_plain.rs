@@ -45,9 +45,13 @@ impl ClientPlain {
         let none = ClientStep::default();
         let tell = ClientStep { tell: true, ..none };
         match (*self, input) {
-            (Self::Trying { give_up, .. }, I::Provisional) => {
+            (Self::Trying { resend, give_up }, I::Provisional) => {
+                // E runs on; only when it fires is it set to T2.
                 *self = Self::Proceeding {
-                    resend: Backoff::start(now, t.t2),
+                    resend: Backoff {
+                        interval: t.t2,
+                        ..resend
+                    },
                     give_up,
                 };
                 tell

@@ -2,7 +2,7 @@
 
 use std::hash::Hasher;
 
-use intertrunk_sip::{BRANCH_COOKIE, Message, Method};
+use intertrunk_sip::{BRANCH_COOKIE, Message, Method, Name};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 /// A keyed 128-bit hash of what identifies a server transaction. Outsiders do not know the key, so
@@ -50,11 +50,8 @@ impl ServerTxKey {
                 field(request.from_tag().unwrap_or_default());
                 field(request.call_id());
                 field(&request.cseq().to_be_bytes());
-                field(
-                    request
-                        .header(intertrunk_sip::Name::Via)
-                        .unwrap_or_default(),
-                );
+                // The top Via alone: an ACK has one where its INVITE may have more in the same line.
+                field(request.values(Name::Via).next().unwrap_or_default());
             }
         }
         let hash = hasher.finish128();

@@ -509,3 +509,6 @@ fn transmit(env: &mut Env<'_>, flow: Flow, bytes: Bytes, request: Option<ClientK
         request,
     });
 }
+
+#[cfg(test)]
+mod tests;

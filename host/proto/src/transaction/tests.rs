@@ -82,7 +82,8 @@ fn timer_e_is_t2_once_somebody_is_there() {
         let step = m.handle(ClientInput::Clock, now, &t);
         (step.resend, step.terminated)
     });
-    assert_eq!(resent[..2], [4_100, 8_100]);
+    let expected = [500, 4_500, 8_500, 12_500, 16_500, 20_500, 24_500, 28_500];
+    assert_eq!(resent, expected, "it runs on, and is T2 when it fires");
     assert_eq!(gave_up, Some(32_000));
 }
 
@@ -165,6 +166,12 @@ fn other_client_in_each_state() {
     use ClientInput::{Failure, Provisional, Success};
     let none = ClientStep::default();
     let tell = ClientStep { tell: true, ..none };
+    // 1xx: told each time; F goes on.
+    assert_eq!(client_plain(&[Provisional]), (tell, Some(32_000)));
+    assert_eq!(
+        client_plain(&[Provisional, Provisional]),
+        (tell, Some(32_000))
+    );
     for last in [Success, Failure] {
         assert_eq!(client_plain(&[last]), (tell, Some(5_001)), "K is T4");
         assert_eq!(client_plain(&[Provisional, last]), (tell, Some(5_002)));
@@ -200,7 +207,11 @@ fn invite_server_in_each_state() {
         resend: true,
         ..none
     };
+    assert_eq!(server_invite(&[Again]), (resend, None));
     assert_eq!(server_invite(&[Provisional]), (send, None));
+    assert_eq!(server_invite(&[Provisional, Provisional]), (send, None));
+    assert_eq!(server_invite(&[Provisional, Success]).0, send);
+    assert_eq!(server_invite(&[Provisional, Failure]).0, send);
     assert_eq!(server_invite(&[Provisional, Again]), (resend, None));
     assert_eq!(server_invite(&[Ack]), (none, None));
     // 2xx: sent, then absorbed for L; the owner resends it, and sends no other final answer.
@@ -246,7 +257,10 @@ fn other_server_in_each_state() {
         (none, None),
         "nothing was answered yet"
     );
+    assert_eq!(server_plain(&[Ack]), (none, None));
+    assert_eq!(server_plain(&[Provisional, Ack]), (none, None));
     assert_eq!(server_plain(&[Provisional]), (send, None));
+    assert_eq!(server_plain(&[Provisional, Provisional]), (send, None));
     assert_eq!(server_plain(&[Provisional, Again]), (resend, None));
     for last in [Success, Failure] {
         assert_eq!(server_plain(&[last]), (send, Some(32_001)), "J is 64·T1");
@@ -255,5 +269,127 @@ fn other_server_in_each_state() {
         for after in [Ack, Provisional, Success, Failure] {
             assert_eq!(server_plain(&[last, after]), (none, Some(32_001)));
         }
+    }
+}
+
+/// Every state of the four machines but Terminated, entered at [`START`].
+fn clients() -> (Vec<ClientInvite>, Vec<ClientPlain>) {
+    use ClientInput::{Failure, Provisional, Success};
+    let t = timers();
+    let after = [None, Some(Provisional), Some(Success), Some(Failure)];
+    let invites = after.map(|input| {
+        let mut m = ClientInvite::start(START, &t);
+        input.map(|i| m.handle(i, START, &t));
+        m
+    });
+    let plains = after.map(|input| {
+        let mut m = ClientPlain::start(START, &t);
+        input.map(|i| m.handle(i, START, &t));
+        m
+    });
+    (invites.into(), plains.into())
+}
+
+fn servers() -> (Vec<ServerInvite>, Vec<ServerPlain>) {
+    use ServerInput::{Ack, Failure, Provisional, Success};
+    let t = timers();
+    let paths: [&[ServerInput]; 5] = [&[], &[Provisional], &[Success], &[Failure], &[Failure, Ack]];
+    let invites = paths.each_ref().map(|path| {
+        let mut m = ServerInvite::Proceeding;
+        for input in *path {
+            m.handle(*input, START, &t);
+        }
+        m
+    });
+    let plains = paths.each_ref().map(|path| {
+        let mut m = ServerPlain::Trying;
+        for input in *path {
+            m.handle(*input, START, &t);
+        }
+        m
+    });
+    (invites.into(), plains.into())
+}
+
+/// An entry of the queue may come up before the deadline that it was made for has moved.
+#[test]
+fn a_clock_that_is_early_does_nothing() {
+    let t = timers();
+    let (invites, plains) = clients();
+    for mut m in invites {
+        let before = m;
+        let step = m.handle(ClientInput::Clock, at(499), &t);
+        assert_eq!((step, m), (ClientStep::default(), before));
+    }
+    for mut m in plains {
+        let before = m;
+        let step = m.handle(ClientInput::Clock, at(499), &t);
+        assert_eq!((step, m), (ClientStep::default(), before));
+    }
+    let (invites, plains) = servers();
+    for mut m in invites {
+        let before = m;
+        let step = m.handle(ServerInput::Clock, at(499), &t);
+        assert_eq!((step, m), (ServerStep::default(), before));
+    }
+    for mut m in plains {
+        let before = m;
+        let step = m.handle(ServerInput::Clock, at(499), &t);
+        assert_eq!((step, m), (ServerStep::default(), before));
+    }
+}
+
+/// A clock that is an hour late ends what has a deadline, without one more retransmission, and
+/// from then on nothing happens.
+#[test]
+fn a_clock_that_is_late_ends_it_and_the_end_is_final() {
+    use ClientInput as C;
+    use ServerInput as S;
+    let t = timers();
+    let late = at(3_600_000);
+    let (invites, plains) = clients();
+    for mut m in invites.into_iter().filter(|m| m.deadline().is_some()) {
+        let calling = matches!(m, ClientInvite::Calling { .. });
+        let step = m.handle(C::Clock, late, &t);
+        assert!(step.terminated && !step.resend && step.timed_out == calling);
+        for input in [C::Provisional, C::Success, C::Failure, C::Clock] {
+            assert_eq!(m.handle(input, late, &t), ClientStep::default());
+        }
+        assert_eq!((m, m.deadline()), (ClientInvite::Terminated, None));
+    }
+    for mut m in plains {
+        let waits = !matches!(m, ClientPlain::Completed { .. });
+        let step = m.handle(C::Clock, late, &t);
+        assert!(step.terminated && !step.resend && step.timed_out == waits);
+        for input in [C::Provisional, C::Success, C::Failure, C::Clock] {
+            assert_eq!(m.handle(input, late, &t), ClientStep::default());
+        }
+        assert_eq!((m, m.deadline()), (ClientPlain::Terminated, None));
+    }
+    let all = [
+        S::Again,
+        S::Ack,
+        S::Provisional,
+        S::Success,
+        S::Failure,
+        S::Clock,
+    ];
+    let (invites, plains) = servers();
+    for mut m in invites.into_iter().filter(|m| m.deadline().is_some()) {
+        let step = m.handle(S::Clock, late, &t);
+        assert!(step.terminated && !step.resend);
+        assert!(
+            all.iter()
+                .all(|i| m.handle(*i, late, &t) == ServerStep::default())
+        );
+        assert_eq!((m, m.deadline()), (ServerInvite::Terminated, None));
+    }
+    for mut m in plains.into_iter().filter(|m| m.deadline().is_some()) {
+        assert!(m.handle(S::Clock, late, &t).terminated);
+        assert!(
+            all.iter()
+                .all(|i| m.handle(*i, late, &t) == ServerStep::default())
+        );
+        assert_eq!((m, m.deadline()), (ServerPlain::Terminated, None));
     }
 }

@@ -91,6 +91,12 @@ fn one_source_is_one_trunk() {
     let fault = Snapshot::new("t", Vec::new(), twice, Vec::new()).expect_err("one source");
     let SnapshotFault::SourceTwice(a, b, source) = fault;
     assert_eq!((&*a, &*b, &*source), ("a", "b", "192.0.2.7/32"));
+    let same = |a: &str, b: &str| source_of(a).is_same_as(&source_of(b));
+    assert!(
+        same("192.0.2.1/24", "192.0.2.9/24"),
+        "bits behind the prefix do not count"
+    );
+    assert!(!same("192.0.2.1/24", "192.0.3.1/24") && !same("192.0.2.0/24", "192.0.2.0/25"));
 }
 
 #[test]
@@ -121,6 +127,30 @@ fn a_full_trunk_has_no_seat_until_one_is_given_back() {
 }
 
 #[test]
+fn each_limit_holds_in_its_own_direction() {
+    use Direction::{In, Out};
+    let seats = |limits: [Option<u32>; 3], wishes: &[Direction]| {
+        let mut t = trunk(0, "t", Vec::new());
+        [t.calls_max, t.calls_in_max, t.calls_out_max] = limits;
+        let taken: Vec<_> = wishes.iter().map(|d| Seat::take(&t, *d)).collect();
+        let left = taken.iter().map(Option::is_some).collect::<Vec<_>>();
+        assert_eq!(t.state.active() as usize, taken.iter().flatten().count());
+        drop(taken);
+        assert_eq!((t.state.incoming(), t.state.outgoing()), (0, 0));
+        left
+    };
+    let wishes = [In, Out, In, Out];
+    assert_eq!(seats([None, None, None], &wishes), [true; 4]);
+    let expected = [true, true, false, false];
+    assert_eq!(seats([Some(2), None, None], &wishes), expected);
+    let expected = [true, true, false, true];
+    assert_eq!(seats([None, Some(1), None], &wishes), expected);
+    let expected = [true, true, true, false];
+    assert_eq!(seats([None, None, Some(1)], &wishes), expected);
+    assert_eq!(seats([Some(0), None, None], &[In, Out]), [false, false]);
+}
+
+#[test]
 fn health_closes_a_trunk() {
     let t = trunk(0, "t", Vec::new());
     let open = |health| {
@@ -136,4 +166,9 @@ fn health_closes_a_trunk() {
     );
     assert_eq!(open(Health::Disabled), [false, false]);
     assert_eq!(t.state.active(), 0);
+}
+
+fn source_of(text: &str) -> SourceMatch {
+    let (network, prefix) = text.split_once('/').expect("a literal");
+    source(network, prefix.parse().expect("a literal"), None)
 }

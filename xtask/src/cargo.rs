@@ -1,8 +1,8 @@
 //! Runs cargo as the outer cargo was run: same binary, same toolchain, same target directory.
 
-use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 
@@ -37,4 +37,20 @@ pub fn out_dir() -> Result<PathBuf> {
         .parent()
         .context("a binary lies in a directory")?
         .to_owned())
+}
+
+/// An empty directory for one run with a copy of `tests/{folder}`: nothing is written into the
+/// source tree.
+pub fn scratch_copy(folder: &str) -> Result<PathBuf> {
+    let dir = out_dir()?.join(folder);
+    if dir.exists() {
+        fs::remove_dir_all(&dir).with_context(|| format!("cannot empty {}", dir.display()))?;
+    }
+    fs::create_dir_all(&dir)?;
+    for entry in fs::read_dir(root().join("tests").join(folder))? {
+        let path = entry?.path();
+        let name = path.file_name().context("a directory entry has a name")?;
+        fs::copy(&path, dir.join(name))?;
+    }
+    Ok(dir)
 }

@@ -3,6 +3,7 @@
 //! Owns how the project is built, tried and checked on a developer's machine and in CI; nothing
 //! here is part of the product.
 
+mod bench;
 mod cargo;
 mod ci;
 mod demo;
@@ -46,9 +47,11 @@ enum Command {
         #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(100..=9000))]
         calls: u32,
     },
+    /// SIPp load through Intertrunk and through Kamailio: CPU, delay and memory of a call
+    Bench(bench::Args),
     /// Formatting and clippy, as CI wants them
     Lint,
-    /// All of the above, as CI runs it
+    /// Lint, test, demo and interop, as CI runs them
     Ci,
 }
 
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Command::Demo { args } => demo::run(&args),
         Command::Test { args } => test::run(&args),
         Command::Interop { calls } => interop::run(calls),
+        Command::Bench(args) => bench::run(&args),
         Command::Lint => lint::run(),
         Command::Ci => ci::run(),
     });

@@ -6,12 +6,12 @@
 //! records must tell the same story.
 
 mod http;
-mod process;
+pub mod process;
 mod records;
 mod service;
-mod sipp;
+pub mod sipp;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
@@ -118,7 +118,7 @@ fn phases(calls: u32) -> [Phase; 3] {
 pub fn run(calls: u32) -> Result<()> {
     sipp::ensure()?;
     cargo::run(&["build", "--package", "intertrunk"])?;
-    let dir = prepare()?;
+    let dir = cargo::scratch_copy("interop")?;
     let intertrunk = cargo::out_dir()?.join("intertrunk");
     let builds = two_builds(&intertrunk, &dir)?;
     let service = Service::start(&intertrunk, &dir)?;
@@ -132,22 +132,6 @@ pub fn run(calls: u32) -> Result<()> {
     service.drain()?;
     let records = Records::read(&dir.join("cdr"))?;
     report(&phases, &placed, &records, &dir)
-}
-
-/// An empty directory for this run with a copy of `tests/interop`: nothing is written into the
-/// source tree.
-fn prepare() -> Result<PathBuf> {
-    let dir = cargo::out_dir()?.join("interop");
-    if dir.exists() {
-        fs::remove_dir_all(&dir).with_context(|| format!("cannot empty {}", dir.display()))?;
-    }
-    fs::create_dir_all(&dir)?;
-    for entry in fs::read_dir(cargo::root().join("tests/interop"))? {
-        let path = entry?.path();
-        let name = path.file_name().context("a directory entry has a name")?;
-        fs::copy(&path, dir.join(name))?;
-    }
-    Ok(dir)
 }
 
 /// The standard policy twice: as built, and with a custom section added, which makes it another

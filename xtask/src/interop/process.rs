@@ -1,10 +1,11 @@
 //! Child processes that cannot outlive the run: each is ended by its own id.
 
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 /// A child that is killed when dropped.
 pub struct Process {
@@ -20,6 +21,11 @@ impl Process {
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
         Ok(Process { name, child })
+    }
+
+    /// The id that the kernel gave it.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Its exit status, if it has ended.
@@ -63,4 +69,21 @@ pub fn complete(command: &mut Command) -> Result<()> {
         bail!("{command:?}: {status}");
     }
     Ok(())
+}
+
+/// Installs a Debian package where that is possible without asking.
+pub fn install(package: &str) -> Result<()> {
+    let root = Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|id| id.stdout.starts_with(b"0\n"));
+    ensure!(
+        root && Path::new("/usr/bin/apt-get").exists(),
+        "install it: `apt-get install {package}` on Debian and Ubuntu"
+    );
+    complete(
+        Command::new("apt-get")
+            .args(["install", "-y", "--no-install-recommends", package])
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    )
 }

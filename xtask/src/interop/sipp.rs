@@ -33,20 +33,7 @@ pub fn ensure() -> Result<()> {
     if Command::new("sipp").arg("-v").output().is_ok() {
         return Ok(());
     }
-    let root = Command::new("id")
-        .arg("-u")
-        .output()
-        .is_ok_and(|id| id.stdout.starts_with(b"0\n"));
-    ensure!(
-        root && Path::new("/usr/bin/apt-get").exists(),
-        "sipp is missing; install it: `apt-get install sip-tester` on Debian and Ubuntu, \
-         https://github.com/SIPp/sipp elsewhere"
-    );
-    process::complete(
-        Command::new("apt-get")
-            .args(["install", "-y", "--no-install-recommends", "sip-tester"])
-            .env("DEBIAN_FRONTEND", "noninteractive"),
-    )
+    process::install("sip-tester").context("sipp is missing, https://github.com/SIPp/sipp")
 }
 
 impl Caller {
@@ -83,7 +70,8 @@ pub struct Sipp {
 }
 
 impl Sipp {
-    fn start(
+    /// Starts it with `scenario` for `calls` and at most `budget`; `more` comes last.
+    pub fn start(
         dir: &Path,
         scenario: &str,
         address: &str,
@@ -97,6 +85,8 @@ impl Sipp {
         let name = format!("{}-{}", scenario.trim_end_matches(".xml"), address.ip());
         let file = |ending: &str| dir.join(format!("{name}-{calls}{ending}"));
         let (statistics, errors) = (file(".csv"), file(".errors"));
+        // An earlier run's would be read if this one wrote none.
+        let _ = fs::remove_file(&statistics);
         let screen = File::create(file(".screen"))?;
         let mut command = Command::new("sipp");
         command
@@ -149,6 +139,11 @@ impl Sipp {
     /// Whether it has ended.
     pub fn has_ended(&mut self) -> Result<bool> {
         Ok(self.process.ended()?.is_some())
+    }
+
+    /// How many calls it has up, as it wrote at most a second ago.
+    pub fn calls_up(&self) -> Result<u32> {
+        column(&fs::read_to_string(&self.statistics)?, "CurrentCall")
     }
 
     /// Waits for its end, stops it if that does not come in time, and counts.

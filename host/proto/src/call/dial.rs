@@ -1,59 +1,19 @@
-//! Dialling: attempts in order, their answers, and what happens when one fails.
-//!
-//! Rules: an attempt's late answers go nowhere; the first 2xx wins, every other 2xx is acknowledged
-//! and ended with BYE; after any 18x a failure is final (no double ringing); 486, 600, 603 and 604
-//! are final unless the candidate says otherwise.
+//! Dialling: attempts in order, and giving them up.
 
 use std::sync::Arc;
 
-use intertrunk_sip::{Message, Method, Name, reply};
+use intertrunk_sip::Method;
 
-use super::attempt::{Attempt, AttemptId, AttemptState, Dialled, Leg2xx, Try, print_invite};
+use super::attempt::{Attempt, AttemptId, AttemptState, Dialled, Try, print_invite};
 use super::leg::{Leg, cancel_patience};
-use super::passing::{ALLOW, pass_headers};
-use super::story::{millis, q850_in};
+use super::outcome::Ending;
 use super::{Call, LegId, Phase, Refusal, own};
-use crate::ask::{AttemptFacts, Cause, CodeMap, WhenExhausted};
 use crate::core::Core;
 use crate::dialog::{Dialog, cancel_of};
 use crate::event::{AttemptRecord, EndedBy, Event};
 use crate::io::Flow;
 use crate::transaction::{ClientKey, Owner, Sending};
 use crate::trunk::{Direction, Seat};
-
-/// How an attempt ended.
-#[derive(Clone, Debug)]
-pub(super) struct Ending {
-    pub(super) code: u16,
-    pub(super) reason: String,
-    pub(super) q850: Option<u16>,
-    retry_after_s: Option<u32>,
-    /// The peer said so; otherwise we did.
-    heard: bool,
-}
-
-impl Ending {
-    fn of(code: u16, reason: &str) -> Ending {
-        let reason = reason.to_owned();
-        Ending {
-            code,
-            reason,
-            q850: None,
-            retry_after_s: None,
-            heard: false,
-        }
-    }
-
-    fn of_response(response: &Message) -> Ending {
-        Ending {
-            code: response.status(),
-            reason: String::from_utf8_lossy(response.reason()).into_owned(),
-            q850: q850_in(response),
-            retry_after_s: response.u32_header(Name::RetryAfter),
-            heard: true,
-        }
-    }
-}
 
 impl Call {
     /// Tries the next candidates. `last` is how the one before failed, if there was one.
@@ -163,276 +123,6 @@ impl Call {
         Ok(())
     }
 
-    /// An answer to the INVITE of an attempt.
-    pub(crate) fn attempt_answered(&mut self, id: AttemptId, response: &Message, core: &mut Core) {
-        let code = response.status();
-        self.note_response(LegId::B(id), false, code, &Method::Invite, core);
-        match code {
-            100..=199 => self.provisional(id, response, core),
-            200..=299 => self.success(id, response, core),
-            _ => self.failed(id, &Ending::of_response(response), core),
-        }
-        self.rearm(core);
-    }
-
-    fn provisional(&mut self, id: AttemptId, response: &Message, core: &mut Core) {
-        let early_max = core.snapshot.limits.early_dialogs_max;
-        let Some(attempt) = self.attempt_mut(id) else {
-            return;
-        };
-        attempt.answered_at_all = true;
-        match attempt.state {
-            AttemptState::CancelWaits => return self.cancel(id, core),
-            AttemptState::Cancelled | AttemptState::Won | AttemptState::Over => return,
-            AttemptState::Calling | AttemptState::Ringing => {}
-        }
-        if response.status() == 100 {
-            return;
-        }
-        attempt.state = AttemptState::Ringing;
-        attempt.progressed = true;
-        attempt
-            .pdd_ms
-            .get_or_insert_with(|| millis(core.now.since(attempt.started)));
-        if let Some(tag) = response.to_tag()
-            && !attempt.early_tags.iter().any(|t| **t == *tag)
-        {
-            if attempt.early_tags.len() >= early_max {
-                return;
-            }
-            attempt.early_tags.push(tag.into());
-        }
-        self.relay_answer(response, core);
-    }
-
-    fn success(&mut self, id: AttemptId, response: &Message, core: &mut Core) {
-        let dialling = self.phase == Phase::Dialling;
-        let Some(attempt) = self.attempt_mut(id) else {
-            return;
-        };
-        if attempt.is_live() && dialling {
-            return self.won(id, response, core);
-        }
-        let to_tag = response.to_tag().unwrap_or_default();
-        let winner = attempt.state == AttemptState::Won
-            && attempt.leg.dialog.remote_tag.as_deref().unwrap_or_default() == to_tag;
-        if winner {
-            // The 2xx again: the ACK was lost. If it still waits for the caller's, nothing is due.
-            attempt.leg.repeat_ack(response.cseq(), core);
-            return;
-        }
-        self.dismiss(id, response, core);
-    }
-
-    /// A 2xx that must not make the call: acknowledged, then ended (K2, K3).
-    fn dismiss(&mut self, id: AttemptId, response: &Message, core: &mut Core) {
-        let owner = own(self);
-        let Some(attempt) = self.attempt_mut(id) else {
-            return;
-        };
-        let to_tag = response.to_tag().unwrap_or_default();
-        if let Some(known) = attempt.losers.iter().find(|l| *l.remote_tag == *to_tag) {
-            let (flow, ack) = (known.flow, known.ack.clone());
-            return core.transmit(flow, ack);
-        }
-        if attempt.losers.len() >= core.snapshot.limits.early_dialogs_max {
-            return;
-        }
-        if attempt.state != AttemptState::Won {
-            attempt.state = AttemptState::Over;
-        }
-        let mut dialog = attempt.leg.dialog.answered(response);
-        let listener = Arc::clone(&attempt.leg.listener);
-        let flow = dialog.flow();
-        let ack = dialog
-            .ack(response.cseq(), core.rng.token(), &listener)
-            .finish(None);
-        attempt.losers.push(Leg2xx {
-            remote_tag: to_tag.into(),
-            ack: ack.clone(),
-            flow,
-        });
-        core.transmit(flow, ack);
-        let branch = core.rng.token();
-        let line = crate::dialog::RequestLine {
-            method: &Method::Bye,
-            branch,
-            max_forwards: 70,
-        };
-        let bytes = dialog.request(&line, &listener).finish(None);
-        self.send_own(
-            Sending {
-                flow,
-                bytes,
-                branch,
-                invite: false,
-                owner,
-            },
-            core,
-        );
-        self.note_request(LegId::B(id), true, &Method::Ack, core);
-        self.note_request(LegId::B(id), true, &Method::Bye, core);
-    }
-
-    /// The first 2xx: the two legs are bridged.
-    fn won(&mut self, id: AttemptId, response: &Message, core: &mut Core) {
-        let Some(invite) = self.invite.clone() else {
-            return;
-        };
-        let Some(attempt) = self.attempt_mut(id) else {
-            return;
-        };
-        attempt.state = AttemptState::Won;
-        attempt
-            .pdd_ms
-            .get_or_insert_with(|| millis(core.now.since(attempt.started)));
-        attempt.leg.dialog = attempt.leg.dialog.answered(response);
-        if invite.has_body() {
-            attempt.leg.send_ack(response.cseq(), None, core);
-            self.note_request(LegId::B(id), true, &Method::Ack, core);
-        } else {
-            // The 2xx holds the offer; the caller's ACK will bring the answer (K9).
-            attempt.leg.owes_ack = Some(response.cseq());
-        }
-        self.record_attempt(id, &Ending::of_response(response), core);
-        self.give_up_all(core);
-        self.queue.clear();
-        self.phase = Phase::Talking { with: id };
-        self.story.answered_at = Some(core.now);
-        self.ends_at = self
-            .plan
-            .max_duration_s
-            .map(|s| core.now + std::time::Duration::from_secs(u64::from(s)));
-        let bytes = self.relay_answer(response, core);
-        self.a.await_ack(&invite, bytes, self.a_flow, core);
-        core.event(Event::CallAnswered { call: self.id });
-    }
-
-    /// Passes a 18x or 2xx of the called side to the caller, as an answer of our own dialog.
-    fn relay_answer(&mut self, response: &Message, core: &mut Core) -> bytes::Bytes {
-        let Some(invite) = &self.invite else {
-            return bytes::Bytes::new();
-        };
-        let code = response.status();
-        let tag = self.a.dialog.local_tag.to_string();
-        let reason = String::from_utf8_lossy(response.reason());
-        let mut b = reply(invite, code, &reason, Some(&tag), Some(self.a_flow.remote));
-        for line in invite.lines().filter(|l| l.name == Name::RecordRoute) {
-            b.raw_line(line.raw);
-        }
-        b.header(Name::Contact, self.a.contact());
-        b.header(Name::Allow, ALLOW);
-        pass_headers(&mut b, response, self.a.trunk.identity, false, |_| false);
-        let body = response.body();
-        let bytes = b.finish(response.has_body().then_some(&*body));
-        core.respond(self.a_server, code, bytes.clone());
-        self.note_response(LegId::A, true, code, &Method::Invite, core);
-        bytes
-    }
-
-    /// The attempt's transaction ended without any answer, or could not send.
-    pub(crate) fn attempt_silent(&mut self, id: AttemptId, sent: bool, core: &mut Core) {
-        let failure = match sent {
-            true => Ending::of(408, "no answer"),
-            false => Ending::of(503, "not sent"),
-        };
-        self.failed(id, &failure, core);
-        self.rearm(core);
-    }
-
-    fn failed(&mut self, id: AttemptId, failure: &Ending, core: &mut Core) {
-        let Some(attempt) = self.attempt_mut(id) else {
-            return;
-        };
-        let was_live = attempt.is_live();
-        if attempt.state != AttemptState::Won {
-            attempt.state = AttemptState::Over;
-        }
-        attempt.leg.seat = None;
-        if !was_live {
-            return;
-        }
-        let trunk = attempt.leg.trunk.id;
-        self.record_attempt(id, failure, core);
-        core.event(Event::AttemptFailed {
-            call: self.id,
-            trunk,
-            code: failure.code,
-        });
-        if self.phase == Phase::Dialling {
-            self.after_failure(id, failure, core);
-        }
-    }
-
-    /// What a failed attempt means for the call.
-    fn after_failure(&mut self, id: AttemptId, failure: &Ending, core: &mut Core) {
-        let Some(attempt) = self.attempts.get(usize::from(id.0)) else {
-            return;
-        };
-        let explicit = attempt.candidate.failover.as_deref();
-        let codes = explicit.unwrap_or(&attempt.leg.trunk.failover_codes);
-        let decline = matches!(failure.code, 486 | 600 | 603 | 604) && explicit.is_none();
-        let goes_on = codes.contains(&failure.code) && !decline;
-        let global = (600..=699).contains(&failure.code) && !goes_on;
-        if self.attempts.iter().any(Attempt::is_live) {
-            // Others of its group still ring; a global failure ends them too (RFC 3261 §16.7).
-            if global {
-                self.finish_failed(failure, core);
-            }
-            return;
-        }
-        let order = attempt.order;
-        let group_rang = self
-            .attempts
-            .iter()
-            .any(|a| a.order == order && a.progressed);
-        match goes_on && !group_rang {
-            true => self.dial_next(Some(failure.clone()), core),
-            false => self.finish_failed(failure, core),
-        }
-    }
-
-    /// No candidate is left.
-    fn exhausted(&mut self, last: Option<Ending>, core: &mut Core) {
-        match self.plan.when_exhausted {
-            WhenExhausted::AskAgain => {
-                let facts = self.story.attempts.iter().map(facts_of).collect();
-                self.ask(Cause::Exhausted(facts), core);
-            }
-            WhenExhausted::Reply(code) => {
-                self.refuse(&Refusal::of(code), EndedBy::Host, core);
-            }
-            WhenExhausted::RelayLast => {
-                let last = last.unwrap_or_else(|| Ending::of(503, "no candidate"));
-                self.finish_failed(&last, core);
-            }
-        }
-    }
-
-    /// Gives the caller the code of a failure, translated as the plan says.
-    fn finish_failed(&mut self, failure: &Ending, core: &mut Core) {
-        let matches = |m: &&CodeMap| {
-            m.from_code == failure.code && (m.q850.is_none() || m.q850 == failure.q850)
-        };
-        let code = match self.plan.code_maps.iter().find(matches) {
-            Some(map) => map.to_code,
-            None => code_for_caller(failure.code),
-        };
-        let same = failure.heard && code == failure.code && !failure.reason.is_empty();
-        let refusal = Refusal {
-            phrase: same.then_some(&failure.reason),
-            q850: failure.q850,
-            retry_after_s: failure.retry_after_s,
-            ..Refusal::of(code)
-        };
-        let by = if failure.heard {
-            EndedBy::Callee
-        } else {
-            EndedBy::Host
-        };
-        self.refuse(&refusal, by, core);
-    }
-
     /// The caller gave up (CANCEL, or BYE before an answer): 487 at once, whatever happens beyond.
     pub(super) fn caller_gave_up(&mut self, core: &mut Core) {
         if !matches!(self.phase, Phase::Asking { .. } | Phase::Dialling) {
@@ -466,7 +156,7 @@ impl Call {
         }
     }
 
-    fn cancel(&mut self, id: AttemptId, core: &mut Core) {
+    pub(super) fn cancel(&mut self, id: AttemptId, core: &mut Core) {
         let owner = own(self);
         let until = core.now + cancel_patience(core);
         let Some(attempt) = self.attempt_mut(id) else {
@@ -498,7 +188,7 @@ impl Call {
         }
     }
 
-    fn record_attempt(&mut self, id: AttemptId, end: &Ending, core: &Core) {
+    pub(super) fn record_attempt(&mut self, id: AttemptId, end: &Ending, core: &Core) {
         let Some(attempt) = self.attempts.get(usize::from(id.0)) else {
             return;
         };
@@ -567,29 +257,5 @@ impl Call {
                 core.table.abandon(client);
             }
         }
-    }
-}
-
-/// What a policy that is asked again learns of an attempt.
-fn facts_of(record: &AttemptRecord) -> AttemptFacts {
-    AttemptFacts {
-        trunk: record.trunk.to_string(),
-        peer: record.peer.map(|p| p.to_string()).unwrap_or_default(),
-        code: record.code,
-        q850: record.q850,
-        progressed: record.pdd_ms.is_some(),
-        elapsed_ms: millis(record.ended_at.since(record.started_at)),
-    }
-}
-
-/// Codes that speak of the hop between us and the called side do not cross: their headers stay
-/// behind, and the caller can do nothing about them.
-fn code_for_caller(code: u16) -> u16 {
-    match code {
-        // A redirection that nobody followed.
-        300..=399 => 480,
-        401 | 407 => 403,
-        420..=423 | 494 => 500,
-        _ => code,
     }
 }

@@ -9,8 +9,10 @@
 //! what they belong to.
 //!
 //! - `begin`: INVITE, question, verdict, fallback
-//! - `dial`: attempts, their answers, failover
-//! - `bridge`: ACK, BYE and requests between the two legs
+//! - `dial`: attempts in order, and giving them up
+//! - `outcome`: what the called sides answer, and failover
+//! - `bridge`: ACK, BYE and what ends an answered call
+//! - `relay`: requests that cross from one leg to the other
 //! - `story`: what is remembered for the record
 
 mod attempt;
@@ -18,7 +20,9 @@ mod begin;
 mod bridge;
 mod dial;
 mod leg;
+mod outcome;
 mod passing;
+mod relay;
 mod story;
 
 use std::collections::VecDeque;
@@ -31,10 +35,11 @@ pub(crate) use self::attempt::AttemptId;
 pub use self::attempt::Dialled;
 use self::attempt::{Attempt, AttemptState, Try};
 pub(crate) use self::begin::Arrival;
-use self::bridge::Relay;
-pub(crate) use self::bridge::{InDialog, RelayId};
+pub(crate) use self::bridge::InDialog;
 use self::leg::Leg;
 pub(crate) use self::passing::ALLOW;
+use self::relay::Relay;
+pub(crate) use self::relay::RelayId;
 use self::story::Story;
 use crate::ask::{Pin, Plan, Query};
 use crate::core::Core;

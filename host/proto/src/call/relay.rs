@@ -1,0 +1,318 @@
+//! Requests that cross the bridge: re-INVITE, UPDATE, INFO and the like come in on one leg, go out on
+//! the other in a dialog of its own, and their answers come back.
+//!
+//! What crosses is printed anew: method, the headers that speak of the call, and the body.
+
+use intertrunk_sip::{Message, Method, Name, reply};
+
+use super::bridge::InDialog;
+use super::leg::cancel_patience;
+use super::passing::{ALLOW, pass_headers};
+use super::{Call, LegId, own};
+use crate::core::Core;
+use crate::io::Flow;
+use crate::time::Instant;
+use crate::transaction::{ClientKey, Owner, Sending, ServerKey};
+
+/// One relayed request of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct RelayId(pub(crate) u16);
+
+/// A request that came in on one leg and went out on the other.
+#[derive(Debug)]
+pub(super) struct Relay {
+    id: RelayId,
+    from: LegId,
+    to: LegId,
+    flow: Flow,
+    /// The request as it came, until it is answered.
+    pub(super) request: Option<Message>,
+    pub(super) server: ServerKey,
+    client: ClientKey,
+    cseq: u32,
+    invite: bool,
+    /// The other side has said 1xx: it may be sent CANCEL (RFC 3261 §9.1).
+    heard: bool,
+    pub(super) cancel: Cancel,
+    /// A re-INVITE without a final answer by then is given up, then forgotten.
+    pub(super) until: Option<Instant>,
+    /// Its 2xx was acknowledged, or waits for the ACK of the side that asked.
+    accepted: bool,
+    /// A re-INVITE with a body is acknowledged at once; one without waits for the other ACK.
+    has_offer: bool,
+}
+
+/// How far a relayed re-INVITE has been given up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Cancel {
+    No,
+    Waits,
+    Sent,
+}
+
+impl Call {
+    /// Sends a request on to the other leg.
+    pub(super) fn relay(&mut self, r: InDialog, core: &mut Core) {
+        let invite = *r.request.method() == Method::Invite;
+        let Some(to) = self.other(r.leg) else {
+            let code = if self.is_ended() { 481 } else { 500 };
+            return self.reply_plain(&r, code, Some(5), core);
+        };
+        if invite && let Some(code) = self.glare(r.leg) {
+            let retry = (code == 500).then_some(5);
+            return self.reply_plain(&r, code, retry, core);
+        }
+        if self.relays.len() >= core.snapshot.limits.relays_max {
+            return self.reply_plain(&r, 500, Some(5), core);
+        }
+        let source_trusted = self.leg(r.leg).is_some_and(|l| l.trunk.identity.trusted);
+        let hops = match r.request.max_forwards() {
+            Some(0) => return self.reply_plain(&r, 483, None, core),
+            hops => hops.unwrap_or(70).saturating_sub(1),
+        };
+        if needs_contact(r.request.method())
+            && let Some(from) = self.leg_mut(r.leg)
+        {
+            from.dialog.refresh_target(&r.request);
+        }
+        let Some(leg) = self.leg_mut(to) else { return };
+        let (mut b, branch) = leg.request(r.request.method(), hops, core);
+        if needs_contact(r.request.method()) {
+            b.header(Name::Contact, leg.contact());
+            b.header(Name::Allow, ALLOW);
+        }
+        pass_headers(
+            &mut b,
+            &r.request,
+            leg.trunk.identity,
+            source_trusted,
+            |_| false,
+        );
+        let (flow, cseq) = (leg.dialog.flow(), leg.dialog.last_cseq());
+        let bytes = super::attempt::finish_with_body(b, &r.request);
+        let method = r.request.method().clone();
+        let id = RelayId(self.next_relay);
+        self.next_relay = self.next_relay.wrapping_add(1);
+        let owner = Owner::Relay(self.key, id);
+        self.open += 1;
+        let client = core.send(Sending {
+            flow,
+            bytes,
+            branch,
+            invite,
+            owner,
+        });
+        self.note_request(to, true, &method, core);
+        self.relays.push(Relay {
+            id,
+            from: r.leg,
+            to,
+            flow: r.flow,
+            has_offer: r.request.has_body(),
+            request: Some(r.request),
+            server: r.server,
+            client,
+            cseq,
+            invite,
+            heard: false,
+            cancel: Cancel::No,
+            until: invite.then(|| core.now + core.snapshot.timers.ring),
+            accepted: false,
+        });
+    }
+
+    /// Whether a re-INVITE from this leg has to wait (RFC 3261 §14.2): 491 if one of ours is on
+    /// its way to it, 500 if one of its own is unanswered.
+    fn glare(&self, from: LegId) -> Option<u16> {
+        let mut pending = self
+            .relays
+            .iter()
+            .filter(|r| r.invite && r.request.is_some());
+        let unacked = self.leg(from).is_some_and(|l| l.unacked.is_some());
+        match pending.next() {
+            Some(relay) if relay.to == from => Some(491),
+            Some(_) => Some(500),
+            None if unacked => Some(500),
+            None => None,
+        }
+    }
+
+    /// An answer to a relayed request.
+    pub(crate) fn relay_answered(&mut self, id: RelayId, response: &Message, core: &mut Core) {
+        let Some(place) = self.relays.iter().position(|r| r.id == id) else {
+            return;
+        };
+        let (to, from, invite) = (
+            self.relays[place].to,
+            self.relays[place].from,
+            self.relays[place].invite,
+        );
+        let code = response.status();
+        self.note_response(to, false, code, response.method(), core);
+        if invite && (200..=299).contains(&code) {
+            self.acknowledge_relayed(place, response, core);
+        }
+        let final_answer = code >= 200;
+        let relay = &mut self.relays[place];
+        relay.heard = true;
+        if final_answer {
+            relay.until = None;
+        } else if relay.cancel == Cancel::Waits {
+            self.give_up_relay(place, core);
+            return self.rearm(core);
+        } else if !relay.invite || code == 100 {
+            return;
+        }
+        let relay = &mut self.relays[place];
+        let (server, flow) = (relay.server, relay.flow);
+        let request = if final_answer {
+            relay.request.take()
+        } else {
+            relay.request.clone()
+        };
+        let Some(request) = request else { return };
+        if (200..=299).contains(&code)
+            && needs_contact(request.method())
+            && let Some(leg) = self.leg_mut(to)
+        {
+            leg.dialog.refresh_target(response);
+        }
+        let Some(leg) = self.leg(from) else { return };
+        let mut b = {
+            let reason = String::from_utf8_lossy(response.reason());
+            reply(&request, code, &reason, None, Some(flow.remote))
+        };
+        if needs_contact(request.method()) && code < 300 {
+            b.header(Name::Contact, leg.contact());
+            b.header(Name::Allow, ALLOW);
+        }
+        pass_headers(&mut b, response, leg.trunk.identity, false, |_| false);
+        let bytes = super::attempt::finish_with_body(b, response);
+        core.respond(server, code, bytes.clone());
+        self.note_response(from, true, code, request.method(), core);
+        if invite
+            && (200..=299).contains(&code)
+            && let Some(leg) = self.leg_mut(from)
+        {
+            leg.await_ack(&request, bytes, flow, core);
+        }
+        self.rearm(core);
+    }
+
+    /// The 2xx of a re-INVITE that we relayed: acknowledged now if the offer was ours, by the other
+    /// side's ACK if the 2xx holds the offer; a repeated 2xx gets the same ACK again.
+    fn acknowledge_relayed(&mut self, place: usize, response: &Message, core: &mut Core) {
+        let relay = &mut self.relays[place];
+        let (to, has_offer) = (relay.to, relay.has_offer);
+        // We have told the side that asked something else by ourselves.
+        let too_late = relay.request.is_none();
+        let again = std::mem::replace(&mut relay.accepted, true);
+        let Some(leg) = self.leg_mut(to) else { return };
+        if again {
+            leg.repeat_ack(response.cseq(), core);
+            return;
+        }
+        leg.dialog.refresh_target(response);
+        if !has_offer && !too_late {
+            leg.owes_ack = Some(response.cseq());
+            return;
+        }
+        leg.send_ack(response.cseq(), None, core);
+        self.note_request(to, true, &Method::Ack, core);
+        if too_late {
+            // The two ends no longer agree about their media.
+            self.end_by_host(core);
+        }
+    }
+
+    /// Gives up a re-INVITE that we passed on: CANCEL as soon as it may be sent, and an end to
+    /// waiting.
+    pub(super) fn give_up_relay(&mut self, place: usize, core: &mut Core) {
+        let owner = own(self);
+        let relay = &mut self.relays[place];
+        relay.until = Some(core.now + cancel_patience(core));
+        relay.cancel = Cancel::Waits;
+        if relay.heard {
+            relay.cancel = Cancel::Sent;
+            let (client, to) = (relay.client, relay.to);
+            self.send_cancel(client, owner, core);
+            self.note_request(to, true, &Method::Cancel, core);
+        }
+    }
+
+    /// Relayed re-INVITEs that have been waited for long enough.
+    pub(super) fn relay_clock(&mut self, core: &mut Core) {
+        for place in 0..self.relays.len() {
+            let relay = &mut self.relays[place];
+            if relay.until.is_none_or(|at| at > core.now) {
+                continue;
+            }
+            relay.until = None;
+            if relay.cancel != Cancel::No {
+                core.table.abandon(relay.client);
+            } else {
+                self.give_up_relay(place, core);
+            }
+            self.answer_relay(place, 408, core);
+        }
+    }
+
+    /// Answers a relayed request by ourselves, unless it has its answer.
+    pub(super) fn answer_relay(&mut self, place: usize, code: u16, core: &mut Core) {
+        let relay = &mut self.relays[place];
+        let (from, server, flow) = (relay.from, relay.server, relay.flow);
+        if let Some(request) = relay.request.take() {
+            self.reply_server(from, &request, server, flow, code, core);
+        }
+    }
+
+    /// A relayed request got no answer, or could not be sent.
+    pub(crate) fn relay_silent(&mut self, id: RelayId, sent: bool, core: &mut Core) {
+        if let Some(place) = self.relays.iter().position(|r| r.id == id) {
+            self.answer_relay(place, if sent { 408 } else { 503 }, core);
+        }
+    }
+
+    /// The transaction of a relayed request is over.
+    pub(crate) fn relay_over(&mut self, id: RelayId) {
+        if let Some(place) = self.relays.iter().position(|r| r.id == id) {
+            let relay = self.relays.swap_remove(place);
+            if relay.invite
+                && let Some(leg) = self.leg_mut(relay.to)
+            {
+                leg.forget_ack(relay.cseq);
+            }
+        }
+    }
+
+    /// Requests that wait for an answer get one when the call ends (K8).
+    pub(super) fn answer_relays(&mut self, core: &mut Core) {
+        for place in 0..self.relays.len() {
+            let relay = &self.relays[place];
+            if relay.invite && relay.request.is_some() && relay.cancel == Cancel::No {
+                self.give_up_relay(place, core);
+            }
+            self.answer_relay(place, 487, core);
+        }
+    }
+
+    fn reply_server(
+        &mut self,
+        leg: LegId,
+        request: &Message,
+        server: ServerKey,
+        flow: Flow,
+        code: u16,
+        core: &mut Core,
+    ) {
+        let phrase = intertrunk_sip::reason_phrase(code);
+        let bytes = reply(request, code, phrase, None, Some(flow.remote)).finish(None);
+        core.respond(server, code, bytes);
+        self.note_response(leg, true, code, request.method(), core);
+    }
+}
+
+/// Requests that refresh a dialog's target carry a Contact (RFC 3261 §12.2.1.1, RFC 3311 §5.1).
+fn needs_contact(method: &Method) -> bool {
+    matches!(method, Method::Invite | Method::Update)
+}

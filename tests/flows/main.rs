@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answered;
+mod dead_peers;
 mod refused;
 mod renegotiated;
 mod strangers;

@@ -164,6 +164,41 @@ fn callee_hangs_up_before_the_callers_ack() {
     check("callee_hangs_up_before_the_callers_ack", &mut w);
 }
 
+/// K7: an UPDATE with an offer crosses as a re-INVITE does, without ACK.
+#[test]
+fn update_crosses() {
+    let mut w = world();
+    let update = Some(ms(300));
+    call(
+        &mut w,
+        &Errand {
+            update,
+            ..Errand::to("1")
+        },
+    );
+    check("update_crosses", &mut w);
+}
+
+/// K7: a re-INVITE of one side meets an UPDATE of the other: 491 to whoever came second here, and
+/// to whoever hears of the other's offer while its own is out. Nobody asks again by itself.
+#[test]
+fn reinvite_meets_update() {
+    let mut w = world();
+    gw_a(
+        &mut w,
+        Manner {
+            update: Some(ms(299)),
+            ..Manner::default()
+        },
+    );
+    let errand = Errand {
+        reinvite: Some(ms(299)),
+        ..Errand::to("1")
+    };
+    call(&mut w, &errand);
+    check("reinvite_meets_update", &mut w);
+}
+
 /// RFC 3311 §5.1: UPDATE moves the target of later requests, as a re-INVITE does; headers of the
 /// new Contact have no place in a request line.
 #[test]

@@ -152,6 +152,10 @@ impl Ua {
         let Some(dialog) = found else {
             return self.complain(&format!("{method} of no dialog, To tag {to_tag:?}"));
         };
+        let deaf = matches!(side.manner.renegotiation, Renegotiation::Silent);
+        if deaf && method != Method::Bye {
+            return;
+        }
         self.check_cseq(side, dialog, request, &branch);
         let code = match &method {
             Method::Bye => {
@@ -163,11 +167,18 @@ impl Ua {
                 self.give_up_pending(side, now);
                 200
             }
-            Method::Invite if self.has_pending_invite(side) => 491,
+            Method::Invite if self.has_pending_offer(side) => 491,
+            Method::Update if request.has_body() && self.has_pending_offer(side) => 491,
             Method::Invite => match side.manner.renegotiation {
                 Renegotiation::Accepts => 200,
                 Renegotiation::Refuses(code) => code,
-                Renegotiation::AcceptsAfter(_) | Renegotiation::Stuck => 100,
+                Renegotiation::AcceptsAfter(_) | Renegotiation::Stuck | Renegotiation::Silent => {
+                    100
+                }
+            },
+            Method::Update | Method::Info => match side.manner.renegotiation {
+                Renegotiation::Refuses(code) => code,
+                _ => 200,
             },
             _ => 200,
         };
@@ -194,7 +205,8 @@ impl Ua {
         let mut b = reply(&request, code, phrase, None, Some(self.host));
         b.header_fmt(Name::Contact, format_args!("<sip:{}>", self.address));
         let accepts = *request.method() == Method::Invite && code == 200;
-        let bytes = finish(b, accepts.then_some("answer"));
+        let updates = *request.method() == Method::Update && code == 200 && request.has_body();
+        let bytes = finish(b, (accepts || updates).then_some("answer"));
         self.out.push(bytes.clone());
         let s = &mut side.servers[server];
         s.response = Some(bytes.clone());
@@ -222,10 +234,13 @@ impl Ua {
         }
     }
 
-    pub(super) fn has_pending_invite(&self, side: &Side) -> bool {
-        side.clients
-            .iter()
-            .any(|c| c.method == Method::Invite && c.last.is_none())
+    /// Whether an offer of its own is not answered yet.
+    pub(super) fn has_pending_offer(&self, side: &Side) -> bool {
+        side.clients.iter().any(|c| {
+            matches!(c.method, Method::Invite | Method::Update)
+                && c.last.is_none()
+                && (c.method == Method::Invite || c.bytes.ends_with(b"offer"))
+        })
     }
 
     pub(super) fn check_cseq(
@@ -283,6 +298,8 @@ impl Ua {
                 .extend(side.manner.hang_up.map(|d| (now + d, Deed::HangUp)));
             side.deeds
                 .extend(side.manner.reinvite.map(|d| (now + d, Deed::ReInvite)));
+            side.deeds
+                .extend(side.manner.update.map(|d| (now + d, Deed::Update)));
         }
     }
 

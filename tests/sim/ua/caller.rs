@@ -119,6 +119,7 @@ impl Ua {
             side.deeds
                 .extend(e.reinvite.map(|d| (now + d, Deed::ReInvite)));
             side.deeds.extend(e.info.map(|d| (now + d, Deed::Info)));
+            side.deeds.extend(e.update.map(|d| (now + d, Deed::Update)));
         }
     }
 

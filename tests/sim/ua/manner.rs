@@ -23,6 +23,8 @@ pub struct Errand {
     pub reinvite: Option<Duration>,
     /// INFO so long after the answer.
     pub info: Option<Duration>,
+    /// UPDATE with an offer so long after the answer.
+    pub update: Option<Duration>,
     /// CANCEL so long after that re-INVITE.
     pub cancel_reinvite: Option<Duration>,
     /// What it says to a re-INVITE.
@@ -44,6 +46,7 @@ impl Errand {
             hang_up: Some(ms(1_000)),
             reinvite: None,
             info: None,
+            update: None,
             cancel_reinvite: None,
             renegotiation: Renegotiation::Accepts,
             no_ack: false,
@@ -76,7 +79,7 @@ pub enum Final {
     Dead,
 }
 
-/// What a user agent says to a re-INVITE.
+/// What a user agent says to a re-INVITE, and to an UPDATE.
 #[derive(Clone, Copy, Debug)]
 pub enum Renegotiation {
     /// 200 at once.
@@ -87,6 +90,8 @@ pub enum Renegotiation {
     Refuses(u16),
     /// 100, and never anything else, whatever comes.
     Stuck,
+    /// Nothing at all, to no request of the dialog but BYE.
+    Silent,
 }
 
 /// What a callee does with one call.
@@ -102,6 +107,8 @@ pub struct Manner {
     pub hang_up: Option<Duration>,
     /// re-INVITE so long after the ACK.
     pub reinvite: Option<Duration>,
+    /// UPDATE with an offer so long after the ACK.
+    pub update: Option<Duration>,
     /// What it says to a re-INVITE.
     pub renegotiation: Renegotiation,
 }
@@ -117,6 +124,7 @@ impl Default for Manner {
             forks: 1,
             hang_up: None,
             reinvite: None,
+            update: None,
             renegotiation: Renegotiation::Accepts,
         }
     }
@@ -147,6 +155,7 @@ pub fn random_manner(rng: &mut Rng) -> Manner {
         forks: if pick(rng, 6) == 0 { 2 } else { 1 },
         hang_up: (pick(rng, 3) == 0).then(|| ms(pick(rng, 3_000))),
         reinvite: (pick(rng, 4) == 0).then(|| ms(pick(rng, 2_000))),
+        update: None,
         renegotiation: random_renegotiation(rng.next_u64()),
     }
 }

@@ -32,6 +32,7 @@ enum Deed {
     HangUp,
     ReInvite,
     Info,
+    Update,
     Ring(u16),
     Answer,
     Refuse(u16),
@@ -404,12 +405,15 @@ impl Ua {
                     }
                 }
             }
-            Deed::ReInvite if side.dialogs[0].up && !self.has_pending_invite(side) => {
+            Deed::ReInvite if side.dialogs[0].up && !self.has_pending_offer(side) => {
                 self.request(side, 0, &Method::Invite, Some("offer"), now);
                 let cancel = side.errand.as_ref().and_then(|e| e.cancel_reinvite);
                 let client = side.clients.len() - 1;
                 side.deeds
                     .extend(cancel.map(|d| (now + d, Deed::Cancel(client))));
+            }
+            Deed::Update if side.dialogs[0].up && !self.has_pending_offer(side) => {
+                self.request(side, 0, &Method::Update, Some("offer"), now);
             }
             Deed::Info if side.dialogs[0].up => {
                 self.request(side, 0, &Method::Info, None, now);
@@ -432,6 +436,7 @@ impl Ua {
             | Deed::EarlyBye
             | Deed::ReInvite
             | Deed::Info
+            | Deed::Update
             | Deed::Ring(_)
             | Deed::Answer
             | Deed::Refuse(_) => {}

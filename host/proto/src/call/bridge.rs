@@ -114,6 +114,18 @@ impl Call {
 
     /// Ends an answered call from our side: both legs get a BYE.
     pub(crate) fn end_by_host(&mut self, core: &mut Core) {
+        self.end_with_cause(16, core);
+    }
+
+    /// The peer of this leg has no such call any more, or says nothing: the call ends on both legs
+    /// (RFC 3261 §12.2.1.2). Q.850 cause 41: temporary failure.
+    pub(super) fn lost(&mut self, leg: LegId, core: &mut Core) {
+        if self.other(leg).is_some() {
+            self.end_with_cause(41, core);
+        }
+    }
+
+    fn end_with_cause(&mut self, q850: u16, core: &mut Core) {
         match self.phase {
             Phase::Asking { .. } | Phase::Dialling => {
                 self.refuse(&super::Refusal::of(480), EndedBy::Host, core);
@@ -121,7 +133,7 @@ impl Call {
             Phase::Talking { with } => {
                 self.hang_up(LegId::A, core);
                 self.hang_up(LegId::B(with), core);
-                self.end(EndedBy::Host, 200, 16, core);
+                self.end(EndedBy::Host, 200, q850, core);
             }
             Phase::Ended => {}
         }

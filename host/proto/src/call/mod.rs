@@ -12,6 +12,7 @@
 //! - `dial`: attempts in order, and giving them up
 //! - `outcome`: what the called sides answer, and failover
 //! - `bridge`: ACK, BYE and what ends an answered call
+//! - `offer`: who may ask for another session, and who has to wait
 //! - `relay`: requests that cross from one leg to the other
 //! - `story`: what is remembered for the record
 
@@ -20,6 +21,7 @@ mod begin;
 mod bridge;
 mod dial;
 mod leg;
+mod offer;
 mod outcome;
 mod passing;
 mod relay;

@@ -7,6 +7,7 @@ use intertrunk_sip::{Message, Method, Name, reply};
 
 use super::bridge::InDialog;
 use super::leg::cancel_patience;
+use super::offer::{ends_call, negotiates};
 use super::passing::{ALLOW, pass_headers};
 use super::{Call, LegId, own};
 use crate::core::Core;
@@ -22,9 +23,11 @@ pub(crate) struct RelayId(pub(crate) u16);
 #[derive(Debug)]
 pub(super) struct Relay {
     id: RelayId,
-    from: LegId,
+    pub(super) from: LegId,
     to: LegId,
     flow: Flow,
+    /// It opens an exchange of session descriptions.
+    pub(super) negotiates: bool,
     /// The request as it came, until it is answered.
     pub(super) request: Option<Message>,
     pub(super) server: ServerKey,
@@ -58,7 +61,7 @@ impl Call {
             let code = if self.is_ended() { 481 } else { 500 };
             return self.reply_plain(&r, code, Some(5), core);
         };
-        if invite && let Some(code) = self.glare(r.leg) {
+        if let Some(code) = self.glare(r.leg, &r.request) {
             let retry = (code == 500).then_some(5);
             return self.reply_plain(&r, code, retry, core);
         }
@@ -108,6 +111,7 @@ impl Call {
             from: r.leg,
             to,
             flow: r.flow,
+            negotiates: negotiates(&r.request),
             has_offer: r.request.has_body(),
             request: Some(r.request),
             server: r.server,
@@ -119,22 +123,6 @@ impl Call {
             until: invite.then(|| core.now + core.snapshot.timers.ring),
             accepted: false,
         });
-    }
-
-    /// Whether a re-INVITE from this leg has to wait (RFC 3261 §14.2): 491 if one of ours is on
-    /// its way to it, 500 if one of its own is unanswered.
-    fn glare(&self, from: LegId) -> Option<u16> {
-        let mut pending = self
-            .relays
-            .iter()
-            .filter(|r| r.invite && r.request.is_some());
-        let unacked = self.leg(from).is_some_and(|l| l.unacked.is_some());
-        match pending.next() {
-            Some(relay) if relay.to == from => Some(491),
-            Some(_) => Some(500),
-            None if unacked => Some(500),
-            None => None,
-        }
     }
 
     /// An answer to a relayed request.
@@ -196,6 +184,9 @@ impl Call {
         {
             leg.await_ack(&request, bytes, flow, core);
         }
+        if ends_call(request.method(), code) {
+            self.lost(to, core);
+        }
         self.rearm(core);
     }
 
@@ -253,7 +244,8 @@ impl Call {
             } else {
                 self.give_up_relay(place, core);
             }
-            self.answer_relay(place, 408, core);
+            // The peer has spoken and may still: 408 would say that the call is gone (RFC 5057 §5.1).
+            self.answer_relay(place, 504, core);
         }
     }
 
@@ -266,10 +258,17 @@ impl Call {
         }
     }
 
-    /// A relayed request got no answer, or could not be sent.
+    /// A relayed request got no answer, or could not be sent. Without an answer the peer is gone.
     pub(crate) fn relay_silent(&mut self, id: RelayId, sent: bool, core: &mut Core) {
-        if let Some(place) = self.relays.iter().position(|r| r.id == id) {
-            self.answer_relay(place, if sent { 408 } else { 503 }, core);
+        let Some(place) = self.relays.iter().position(|r| r.id == id) else {
+            return;
+        };
+        let (to, code) = (self.relays[place].to, if sent { 408 } else { 503 });
+        let request = self.relays[place].request.as_ref();
+        let gone = request.is_some_and(|m| ends_call(m.method(), code));
+        self.answer_relay(place, code, core);
+        if gone {
+            self.lost(to, core);
         }
     }
 

@@ -9,6 +9,7 @@ mod dead_peers;
 mod refused;
 mod renegotiated;
 mod strangers;
+mod targets;
 mod tried;
 
 use std::fs;

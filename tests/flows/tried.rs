@@ -299,10 +299,8 @@ fn peers_in_turn() {
 /// gw-b's address serves gw-a too.
 fn two_peers(trunk: &mut Trunk) {
     if &*trunk.name == "gw-a" {
-        trunk.peers.push(Peer {
-            uri: "sip:127.0.0.22:5080".to_owned(),
-            host_port: "127.0.0.22:5080".to_owned(),
-            address: "127.0.0.22:5080".parse().unwrap(),
-        });
+        trunk
+            .peers
+            .push(Peer::at("127.0.0.22:5080".parse().unwrap()));
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use intertrunk_proto::ask::{Answer, Pin};
+use intertrunk_proto::target::{Resolved, Target};
 use intertrunk_proto::trunk::{
     Balance, IdentityRules, Peer, SourceMatch, Trunk, TrunkKind, TrunkState,
 };
@@ -158,6 +159,20 @@ impl World {
             .position(|t| t.0 == name)
             .expect("a trunk of this world");
         &self.states[place]
+    }
+
+    /// What DNS says of a trunk's peer from now on: addresses with their priorities.
+    pub fn resolve(&mut self, name: &str, answer: &[(&str, u16)]) {
+        let trunk = self.snapshot.trunk_named(name);
+        let peer = &trunk.expect("a trunk of this world").peers[0];
+        let target = |&(address, priority): &(&str, u16)| Target {
+            priority,
+            ..Target::at(name, address.parse().expect("a literal"))
+        };
+        peer.targets.replace(Resolved {
+            targets: answer.iter().map(target).collect(),
+            left: Vec::new(),
+        });
     }
 
     /// Records of ended calls, in order.
@@ -421,17 +436,14 @@ fn snapshot(states: &[Arc<TrunkState>], edit: fn(&mut Trunk), fallback: Fallback
                 site: None,
                 tags: Vec::new(),
                 listen: ListenerId(0),
-                peers: vec![Peer {
-                    uri: format!("sip:{address}"),
-                    host_port: address.to_string(),
-                    address,
-                }],
+                peers: vec![Peer::at(address)],
                 balance: Balance::Priority,
                 sources: vec![SourceMatch {
                     network: address.ip(),
                     prefix: 32,
                     port: None,
                 }],
+                follows_peers: false,
                 policy: PolicyId(0),
                 calls_max: None,
                 calls_in_max: None,

@@ -3,6 +3,7 @@
 //! A candidate that breaks a rule is left out with a note; a verdict with nothing left, or one that
 //! breaks a rule as a whole, is a policy fault and the fallback decides.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use intertrunk_sip::Name;
@@ -10,6 +11,7 @@ use intertrunk_sip::Name;
 use crate::ask::{Candidate, Party, Plan, PolicyFault, Redirection, Rejection, Verdict};
 use crate::limits::Limits;
 use crate::snapshot::{Policy, Snapshot};
+use crate::target::{Resolved, Targets};
 use crate::trunk::{Peer, Trunk, TrunkKind};
 
 /// A candidate that may be tried.
@@ -231,13 +233,33 @@ fn shares_peer(egress: &Trunk, ingress: &Trunk) -> bool {
     egress
         .peers
         .iter()
-        .any(|e| ingress.peers.iter().any(|i| i.address == e.address))
+        .any(|e| ingress.peers.iter().any(|i| i.targets.overlaps(&e.targets)))
 }
 
 fn find_peer(trunk: &Trunk, name: &str) -> Result<Peer, String> {
-    let same = |p: &&Peer| p.uri == name || p.host_port == name || p.address.to_string() == name;
-    let found = trunk.peers.iter().find(same).cloned();
-    found.ok_or_else(|| format!("names a peer that trunk {} does not have", trunk.name))
+    let named = |p: &&Peer| *p.uri == *name || *p.host_port == *name;
+    let found = trunk.peers.iter().find(named).cloned();
+    found
+        .or_else(|| at_address(trunk, name))
+        .ok_or_else(|| format!("names a peer that trunk {} does not have", trunk.name))
+}
+
+/// The peer with this address, and with no other of its targets.
+fn at_address(trunk: &Trunk, address: &str) -> Option<Peer> {
+    let address: SocketAddr = address.parse().ok()?;
+    trunk.peers.iter().find_map(|peer| {
+        let resolved = peer.targets.now();
+        let target = resolved.targets.iter().find(|t| t.address == address)?;
+        let targets = Targets::default();
+        targets.replace(Resolved {
+            targets: vec![target.clone()],
+            left: Vec::new(),
+        });
+        Some(Peer {
+            targets: Arc::new(targets),
+            ..peer.clone()
+        })
+    })
 }
 
 fn check_numbers(c: &Candidate) -> Result<(), String> {

@@ -16,6 +16,7 @@ mod limits;
 pub mod query;
 mod rng;
 mod snapshot;
+pub mod target;
 mod time;
 mod timer;
 mod transaction;

@@ -59,7 +59,8 @@ pub fn of_numbers(
     let source = ingress
         .peers
         .first()
-        .map(|p| p.address.to_string())
+        .and_then(|p| p.targets.first())
+        .map(|address| address.to_string())
         .unwrap_or_default();
     let facts = CallFacts {
         id: "what-if".to_owned(),

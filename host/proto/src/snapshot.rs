@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::io::{Flow, ListenerId, PolicyId, TrunkId};
 use crate::limits::Limits;
-use crate::trunk::Trunk;
+use crate::trunk::{Claim, Trunk};
 
 /// How bytes travel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -87,6 +87,8 @@ pub struct Timers {
     pub ring: Duration,
     /// Added to a policy's deadline before the machine gives up on it.
     pub ask_grace: Duration,
+    /// How long a target that failed is tried last (RFC 3263 §4.3).
+    pub target_rest: Duration,
 }
 
 impl Default for Timers {
@@ -97,6 +99,7 @@ impl Default for Timers {
             t4: Duration::from_secs(5),
             ring: Duration::from_secs(180),
             ask_grace: Duration::from_millis(250),
+            target_rest: Duration::from_secs(30),
         }
     }
 }
@@ -179,23 +182,24 @@ impl Snapshot {
 
     /// The trunk that a datagram of this flow belongs to: the most specific source match among the
     /// trunks of that listener.
+    ///
+    /// What the configuration says beats what DNS says of the same address. Where two trunks' names
+    /// stand for one address and port, it is the first one's; one address with any port belongs to
+    /// a trunk only while no other trunk has a part of it.
     pub fn identify(&self, flow: Flow) -> Option<&Arc<Trunk>> {
-        let matches = self
-            .trunks
-            .iter()
-            .filter(|t| t.listen == flow.listener)
-            .filter_map(|t| {
-                let best = t
-                    .sources
-                    .iter()
-                    .filter_map(|s| s.specificity(flow.remote))
-                    .max()?;
-                Some((best, t))
-            });
-        // There are no equals: two trunks of one listener never share a source.
-        matches
-            .max_by_key(|(specificity, _)| *specificity)
-            .map(|(_, t)| t)
+        let of_listener = || self.trunks.iter().filter(|t| t.listen == flow.listener);
+        let mut best: Option<(Claim, &Arc<Trunk>)> = None;
+        for trunk in of_listener() {
+            if let Some(claim) = trunk.claim(flow.remote)
+                && best.is_none_or(|(b, _)| claim > b)
+            {
+                best = Some((claim, trunk));
+            }
+        }
+        let (claim, trunk) = best?;
+        let ip = flow.remote.ip().to_canonical();
+        let alone = || of_listener().filter(|t| t.has_part_of(ip)).count() == 1;
+        (!claim.is_any_port_of_a_name() || alone()).then_some(trunk)
     }
 }
 
@@ -227,8 +231,9 @@ mod tests {
 
     use super::{Fallback, Policy, Snapshot, SnapshotFault};
     use crate::io::{Flow, ListenerId, PolicyId, TrunkId};
+    use crate::target::{Resolved, Target};
     use crate::trunk::tests::trunk;
-    use crate::trunk::{SourceMatch, Trunk};
+    use crate::trunk::{Peer, SourceMatch, Trunk};
 
     fn sources(list: &[(&str, u8, Option<u16>)]) -> Vec<SourceMatch> {
         let source = |&(network, prefix, port): &(&str, u8, Option<u16>)| SourceMatch {
@@ -282,6 +287,53 @@ mod tests {
         assert_eq!(fault.to_string(), text);
         b.listen = ListenerId(1);
         assert!(snapshot(vec![a, b]).is_ok());
+    }
+
+    /// A trunk without written sources whose peer's name stands for these addresses.
+    fn follower(id: u32, name: &str, addresses: &[&str]) -> Trunk {
+        let target = |a: &&str| Target::at(name, a.parse().expect("a literal"));
+        let peer = Peer::at("192.0.2.250:5060".parse().expect("a literal"));
+        peer.targets.replace(Resolved {
+            targets: addresses.iter().map(target).collect(),
+            left: Vec::new(),
+        });
+        Trunk {
+            peers: vec![peer],
+            follows_peers: true,
+            ..trunk(id, name, Vec::new())
+        }
+    }
+
+    #[test]
+    fn a_trunk_is_known_by_what_its_names_stand_for() {
+        let written = sources(&[("192.0.2.9", 32, None), ("198.51.100.0", 24, None)]);
+        let s = snapshot(vec![
+            follower(
+                0,
+                "a",
+                &["192.0.2.7:5060", "192.0.2.8:5060", "192.0.2.9:5060"],
+            ),
+            follower(
+                1,
+                "b",
+                &["192.0.2.8:5070", "192.0.2.8:5060", "198.51.100.7:5060"],
+            ),
+            trunk(2, "written", written),
+        ])
+        .expect("sources differ");
+        let is = |remote, name: Option<&str>| {
+            assert_eq!(who(&s, remote).as_deref(), name, "{remote}");
+        };
+        is("192.0.2.7:5060", Some("a"));
+        is("192.0.2.7:9999", Some("a"));
+        is("192.0.2.8:5070", Some("b"));
+        is("192.0.2.8:5060", Some("a")); // both: the first of the file
+        is("192.0.2.8:9999", None); // nobody's alone
+        is("192.0.2.9:5060", Some("a")); // a port is more than none
+        is("192.0.2.9:9999", Some("written"));
+        is("198.51.100.7:9999", Some("b")); // an address is more than a network
+        is("198.51.100.8:5060", Some("written"));
+        is("192.0.2.250:5060", None); // the name stands for it no more
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::io::{ListenerId, PolicyId, TrunkId};
+use crate::target::Targets;
 
 /// What a trunk leads to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -44,16 +45,31 @@ pub enum Balance {
     RoundRobin,
 }
 
-/// One address that a trunk's calls are sent to.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// One URI that a trunk's calls are sent to.
+#[derive(Clone, Debug)]
 pub struct Peer {
     /// The URI as configured, such as `sip:gw.example.com:5060`.
-    pub uri: String,
+    pub uri: Arc<str>,
     /// Host and port as written into Request-URI and To, such as `gw.example.com:5060`.
-    pub host_port: String,
-    /// Where datagrams go.
-    pub address: SocketAddr,
+    pub host_port: Arc<str>,
+    /// The addresses that it stands for.
+    pub targets: Arc<Targets>,
 }
+
+impl Peer {
+    /// A peer at a literal address.
+    pub fn at(address: SocketAddr) -> Peer {
+        let host_port = address.to_string();
+        Peer {
+            uri: format!("sip:{host_port}").into(),
+            targets: Arc::new(Targets::fixed(&host_port, address)),
+            host_port: host_port.into(),
+        }
+    }
+}
+
+/// A port outweighs any prefix.
+const PORT: u16 = 256;
 
 /// One rule that says "this source is that trunk". The most specific match wins: address with
 /// port, then the longest prefix.
@@ -92,7 +108,7 @@ impl SourceMatch {
         match self.port {
             _ if !same_net => None,
             Some(port) if port != source.port() => None,
-            Some(_) => Some(256 + u16::from(self.prefix)),
+            Some(_) => Some(PORT + u16::from(self.prefix)),
             None => Some(u16::from(self.prefix)),
         }
     }
@@ -140,6 +156,8 @@ pub struct Trunk {
     pub balance: Balance,
     /// Which sources it is.
     pub sources: Vec<SourceMatch>,
+    /// Whether the addresses that its peers' names stand for are its sources too.
+    pub follows_peers: bool,
     /// Who decides about calls that come in on it.
     pub policy: PolicyId,
     /// Most calls up at once, both directions.
@@ -158,6 +176,60 @@ pub struct Trunk {
     pub identity: IdentityRules,
     /// What is true of it at this moment; survives reloads, shared by all shards.
     pub state: Arc<TrunkState>,
+}
+
+/// How well a source fits a trunk; the greater, the better.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Claim {
+    specificity: u16,
+    written: bool,
+}
+
+impl Claim {
+    /// Whether it rests on the address alone, and that came from DNS.
+    pub(crate) fn is_any_port_of_a_name(self) -> bool {
+        !self.written && self.specificity < PORT
+    }
+}
+
+impl Trunk {
+    /// How well a source fits it; `None` if not at all.
+    pub(crate) fn claim(&self, remote: SocketAddr) -> Option<Claim> {
+        let written = self.sources.iter().filter_map(|s| s.specificity(remote));
+        let written = written.max().map(|specificity| Claim {
+            specificity,
+            written: true,
+        });
+        if !self.follows_peers {
+            return written;
+        }
+        let exact = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+        let bits: u16 = if exact.is_ipv4() { 32 } else { 128 };
+        let of_names = |specificity| Claim {
+            specificity,
+            written: false,
+        };
+        let resolved = if self.any_source(|s| s == exact) {
+            Some(of_names(PORT + bits))
+        } else {
+            let same = self.any_source(|s| s.ip() == exact.ip());
+            same.then(|| of_names(bits))
+        };
+        written.max(resolved)
+    }
+
+    /// Whether a datagram from this address, at some port, is its.
+    pub(crate) fn has_part_of(&self, ip: IpAddr) -> bool {
+        let bits = if ip.is_ipv4() { 32 } else { 128 };
+        self.sources
+            .iter()
+            .any(|s| s.network == ip && s.prefix == bits)
+            || (self.follows_peers && self.any_source(|s| s.ip() == ip))
+    }
+
+    fn any_source(&self, wanted: impl Fn(SocketAddr) -> bool) -> bool {
+        self.peers.iter().any(|p| p.targets.any_source(&wanted))
+    }
 }
 
 /// The live state of one trunk.

@@ -5,7 +5,9 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 
+use intertrunk_proto::target::{Resolved, Target, Targets};
 use intertrunk_proto::trunk::{Peer, SourceMatch, Trunk};
 use intertrunk_proto::{ListenerId, PolicyId, TrunkId};
 
@@ -52,16 +54,17 @@ fn draft<'f>(names: &Names<'_>, file: &File, entry: &'f TrunkEntry) -> Option<Dr
     let local = listen_entry
         .and_then(|entry| entry.address.as_ref())
         .map(|at| at.value);
-    let peers: Vec<At<Peer>> = entry
+    let resolved: Vec<(Peer, Vec<At<SocketAddr>>)> = entry
         .peers
         .iter()
-        .flat_map(|peer| resolve(names, local, peer))
+        .filter_map(|peer| resolve(names, local, peer))
         .collect();
+    let addresses = resolved.iter().flat_map(|(_, addresses)| addresses);
     let sources = match &entry.sources {
         Some(written) => written.clone(),
-        None => peers.iter().map(exactly).collect(),
+        None => addresses.map(exactly).collect(),
     };
-    let peers = peers.into_iter().map(|at| at.value).collect();
+    let peers = resolved.into_iter().map(|(peer, _)| peer).collect();
     Some(Draft {
         entry,
         listen: listen?,
@@ -72,16 +75,20 @@ fn draft<'f>(names: &Names<'_>, file: &File, entry: &'f TrunkEntry) -> Option<Dr
     })
 }
 
-fn exactly(peer: &At<Peer>) -> At<SourceMatch> {
-    let address = peer.value.address;
+fn exactly(peer: &At<SocketAddr>) -> At<SourceMatch> {
+    let address = peer.value;
     At {
         place: peer.place.clone(),
         value: one_address(address.ip(), Some(address.port())),
     }
 }
 
-/// One peer for each address of the listener's family that its host stands for.
-fn resolve(names: &Names<'_>, local: Option<SocketAddr>, at: &At<PeerUri>) -> Vec<At<Peer>> {
+/// A peer with each address of the listener's family that its host stands for.
+fn resolve(
+    names: &Names<'_>,
+    local: Option<SocketAddr>,
+    at: &At<PeerUri>,
+) -> Option<(Peer, Vec<At<SocketAddr>>)> {
     let PeerUri {
         uri,
         host_port,
@@ -96,7 +103,7 @@ fn resolve(names: &Names<'_>, local: Option<SocketAddr>, at: &At<PeerUri>) -> Ve
             names
                 .source()
                 .fault(&at.place, problem, "mend the name, or write an address");
-            return Vec::new();
+            return None;
         }
     };
     if addresses.is_empty() {
@@ -107,16 +114,21 @@ fn resolve(names: &Names<'_>, local: Option<SocketAddr>, at: &At<PeerUri>) -> Ve
             "use a listener of the same family, IPv4 or IPv6",
         );
     }
-    let peer = |address| Peer {
-        uri: uri.clone(),
-        host_port: host_port.clone(),
-        address,
-    };
-    let peers = addresses.into_iter().map(|a| At {
-        place: at.place.clone(),
-        value: peer(a),
+    let targets = Targets::default();
+    targets.replace(Resolved {
+        targets: addresses.iter().map(|a| Target::at(host, *a)).collect(),
+        left: Vec::new(),
     });
-    peers.collect()
+    let peer = Peer {
+        uri: uri.as_str().into(),
+        host_port: host_port.as_str().into(),
+        targets: Arc::new(targets),
+    };
+    let addresses = addresses.into_iter().map(|value| At {
+        place: at.place.clone(),
+        value,
+    });
+    Some((peer, addresses.collect()))
 }
 
 /// A trunk without `match` is its peers' addresses with their ports, and, where no other trunk of
@@ -205,6 +217,7 @@ fn finish(draft: Draft<'_>, interner: &mut Interner) -> Option<Trunk> {
         peers,
         balance: entry.balance,
         sources: sources.into_iter().map(|at| at.value).collect(),
+        follows_peers: false,
         policy: policy?,
         calls_max: entry.calls_max,
         calls_in_max: entry.calls_in_max,

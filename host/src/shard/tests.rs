@@ -116,6 +116,7 @@ fn trunk_of(peer: &Peer) -> Trunk {
         peers: Vec::new(),
         balance: Default::default(),
         sources: vec![source],
+        follows_peers: false,
         policy: PolicyId(0),
         calls_max: None,
         calls_in_max: None,

@@ -13,6 +13,7 @@ use super::leg::Leg;
 use super::passing::{ALLOW, pass_headers};
 use crate::ask::{Candidate, Param, Party, Privacy, Query, Scheme};
 use crate::core::Core;
+use crate::target::{Mark, Target};
 use crate::time::Instant;
 use crate::transaction::ClientKey;
 use crate::trunk::{Peer, Trunk};
@@ -27,16 +28,18 @@ pub(crate) struct Order {
     /// The question that its plan answers: plans do not mix.
     pub(crate) ask: u8,
     pub(crate) group: u8,
-    /// The peer's place in its trunk.
-    pub(crate) peer: u8,
+    /// The target's place among those of its trunk.
+    pub(crate) target: u8,
 }
 
-/// A candidate with one peer, waiting for its turn.
+/// A candidate with one target of a peer, waiting for its turn.
 #[derive(Clone, Debug)]
 pub(crate) struct Try {
     pub(crate) candidate: Arc<Candidate>,
     pub(crate) trunk: Arc<Trunk>,
     pub(crate) peer: Peer,
+    /// Its address; none while the peer's name has none.
+    pub(crate) target: Option<Target>,
     pub(crate) order: Order,
 }
 
@@ -64,6 +67,8 @@ pub(crate) struct Attempt {
     pub(crate) candidate: Arc<Candidate>,
     pub(crate) order: Order,
     pub(crate) peer: SocketAddr,
+    /// The target's, for all calls.
+    pub(crate) mark: Arc<Mark>,
     pub(crate) state: AttemptState,
     pub(crate) client: Option<ClientKey>,
     /// A provisional answer came, 100 included.
@@ -324,9 +329,8 @@ mod tests {
         let mut egress = trunk(1, "gw", Vec::new());
         egress.identity = rules;
         let peer = Peer {
-            uri: "sip:gw.example.com:5070".to_owned(),
-            host_port: "gw.example.com:5070".to_owned(),
-            address: "192.0.2.11:5070".parse().expect("a literal"),
+            host_port: "gw.example.com:5070".into(),
+            ..Peer::at("192.0.2.11:5070".parse().expect("a literal"))
         };
         let query = Query {
             call,

@@ -17,8 +17,9 @@ use crate::io::{AskId, CallId, Flow, Output};
 use crate::judge::{Accepted, Judged, judge};
 use crate::query;
 use crate::snapshot::{Fallback, Listener, Policy};
+use crate::target::Target;
 use crate::timer::Alarm;
-use crate::trunk::{Balance, Seat, Trunk};
+use crate::trunk::{Balance, Peer, Seat, Trunk};
 
 /// An INVITE that may become a call: identified, checked, with a place on its trunk.
 pub(crate) struct Arrival {
@@ -163,7 +164,7 @@ impl Call {
             Judged::Connect { accepted, plan } => {
                 self.query.cookie.clone_from(&plan.cookie);
                 self.plan = plan;
-                self.queue = tries_of(accepted, self.asks);
+                self.queue = tries_of(accepted, self.asks, core);
                 self.phase = Phase::Dialling;
                 self.dial_next(None, core);
             }
@@ -230,8 +231,9 @@ impl Call {
     }
 }
 
-/// One try for each peer: those of a trunk in the order of its balance, one after the other.
-fn tries_of(accepted: Vec<Accepted>, ask: u8) -> VecDeque<Try> {
+/// One try for each target, one after the other: a trunk's peers in the order of its balance, each
+/// peer's targets as RFC 2782 has it; those that failed lately last.
+fn tries_of(accepted: Vec<Accepted>, ask: u8, core: &mut Core) -> VecDeque<Try> {
     let mut tries = Vec::new();
     for Accepted {
         candidate,
@@ -239,31 +241,50 @@ fn tries_of(accepted: Vec<Accepted>, ask: u8) -> VecDeque<Try> {
         peer,
     } in accepted
     {
-        let peers = match peer {
-            Some(named) => vec![named],
-            None => {
-                let mut peers = trunk.peers.clone();
-                if trunk.balance == Balance::RoundRobin && !peers.is_empty() {
-                    let turn = trunk.state.next_turn() % peers.len();
-                    peers.rotate_left(turn);
-                }
-                peers
-            }
-        };
         let candidate = Arc::new(candidate);
-        for (peer, place) in peers.into_iter().zip(0_u8..) {
+        let mut places = places(&trunk, peer.as_ref(), core);
+        let now = core.now;
+        places.sort_by_key(|(_, target)| target.as_ref().is_none_or(|t| t.is_failing(now)));
+        for ((peer, target), place) in places.into_iter().zip(0_u8..) {
             tries.push(Try {
                 order: Order {
                     ask,
                     group: candidate.group,
-                    peer: place,
+                    target: place,
                 },
                 candidate: Arc::clone(&candidate),
                 trunk: Arc::clone(&trunk),
-                peer,
+                peer: peer.clone(),
+                target,
             });
         }
     }
     tries.sort_by_key(|t| t.order);
     tries.into()
+}
+
+/// Peers of a trunk, or the one that the policy named, each once for each of its targets. A peer
+/// whose name has no address stands there once, to fail at once and be told of (K6).
+fn places<'t>(
+    trunk: &'t Trunk,
+    named: Option<&'t Peer>,
+    core: &mut Core,
+) -> Vec<(&'t Peer, Option<Target>)> {
+    let peers = named.map_or(trunk.peers.as_slice(), std::slice::from_ref);
+    let first = match trunk.balance {
+        Balance::RoundRobin if named.is_none() && !peers.is_empty() => {
+            trunk.state.next_turn() % peers.len()
+        }
+        Balance::RoundRobin | Balance::Priority => 0,
+    };
+    let (later, sooner) = peers.split_at(first);
+    let (mut places, mut order) = (Vec::with_capacity(peers.len()), Vec::new());
+    for peer in sooner.iter().chain(later) {
+        peer.targets.append_order(&mut core.rng, &mut order);
+        if order.is_empty() {
+            places.push((peer, None));
+        }
+        places.extend(order.drain(..).map(|target| (peer, Some(target))));
+    }
+    places
 }

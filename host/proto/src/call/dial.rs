@@ -39,18 +39,20 @@ impl Call {
             candidate,
             trunk,
             peer,
+            target,
             order,
         } = next;
         let listener = core.snapshot.listener(trunk.listen).cloned();
         let room = self.attempts.len() < core.snapshot.limits.attempts_max;
         let seat = Seat::take(&trunk, Direction::Out);
-        let (Some(listener), Some(seat), true, Some(invite)) =
-            (listener, seat, room, self.invite.clone())
+        let unresolved = target.is_none();
+        let (Some(listener), Some(target), Some(seat), true, Some(invite)) =
+            (listener, target, seat, room, self.invite.clone())
         else {
-            let why = if room {
-                "trunk full or out of service"
-            } else {
-                "too many attempts"
+            let why = match room {
+                false => "too many attempts",
+                true if unresolved => "name without an address",
+                true => "trunk full or out of service",
             };
             self.story.attempts.push(AttemptRecord {
                 trunk: Arc::clone(&trunk.name),
@@ -68,7 +70,7 @@ impl Call {
         let dialled = Dialled::of(&candidate, &self.query, &trunk, &peer, &listener.advertise);
         let flow = Flow {
             listener: trunk.listen,
-            remote: peer.address,
+            remote: target.address,
         };
         let tag = core.rng.token();
         let call_id = core.mint_call_id();
@@ -99,7 +101,8 @@ impl Call {
             leg,
             candidate,
             order,
-            peer: peer.address,
+            peer: target.address,
+            mark: target.mark,
             state: AttemptState::Calling,
             client: Some(client),
             answered_at_all: false,
@@ -118,7 +121,7 @@ impl Call {
         core.event(Event::AttemptStarted {
             call: self.id,
             trunk: trunk.id,
-            peer: peer.address,
+            peer: target.address,
         });
         Ok(())
     }
@@ -233,10 +236,13 @@ impl Call {
     /// An attempt took too long: cancelled, and the next one is tried.
     fn too_slow(&mut self, id: AttemptId, why: &str, core: &mut Core) {
         let failure = Ending::of(408, why);
-        let trunk = match self.attempts.get_mut(usize::from(id.0)) {
-            Some(attempt) => attempt.leg.trunk.id,
+        let (trunk, silent) = match self.attempts.get_mut(usize::from(id.0)) {
+            Some(attempt) => (attempt.leg.trunk.id, !attempt.answered_at_all),
             None => return,
         };
+        if silent {
+            self.mark_target(id, true, None, core);
+        }
         self.record_attempt(id, &failure, core);
         core.event(Event::AttemptFailed {
             call: self.id,

@@ -5,6 +5,7 @@
 //! are final unless the candidate says otherwise.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use intertrunk_sip::{Message, Method, Name, reply};
 
@@ -16,6 +17,9 @@ use crate::ask::{AttemptFacts, Cause, CodeMap, WhenExhausted};
 use crate::core::Core;
 use crate::event::{AttemptRecord, EndedBy, Event};
 use crate::transaction::Sending;
+
+/// The longest that a peer's Retry-After makes its target rest.
+const REST_MAX: Duration = Duration::from_secs(300);
 
 /// How an attempt ended.
 #[derive(Clone, Debug)]
@@ -56,6 +60,7 @@ impl Call {
     pub(crate) fn attempt_answered(&mut self, id: AttemptId, response: &Message, core: &mut Core) {
         let code = response.status();
         self.note_response(LegId::B(id), false, code, &Method::Invite, core);
+        self.mark_target(id, code == 503, response.u32_header(Name::RetryAfter), core);
         match code {
             100..=199 => self.provisional(id, response, core),
             200..=299 => self.success(id, response, core),
@@ -191,7 +196,7 @@ impl Call {
         self.ends_at = self
             .plan
             .max_duration_s
-            .map(|s| core.now + std::time::Duration::from_secs(u64::from(s)));
+            .map(|s| core.now + Duration::from_secs(u64::from(s)));
         let bytes = self.relay_answer(response, core);
         self.a.await_ack(&invite, bytes, self.a_flow, core);
         core.event(Event::CallAnswered { call: self.id });
@@ -225,8 +230,29 @@ impl Call {
             true => Ending::of(408, "no answer"),
             false => Ending::of(503, "not sent"),
         };
+        self.mark_target(id, true, None, core);
         self.failed(id, &failure, core);
         self.rearm(core);
+    }
+
+    /// A target that answers 503, or not at all, rests: all calls try it last for a while. Any other
+    /// answer ends that (RFC 3263 §4.3, RFC 3261 §21.5.4, K6).
+    pub(super) fn mark_target(
+        &mut self,
+        id: AttemptId,
+        fails: bool,
+        retry_after_s: Option<u32>,
+        core: &Core,
+    ) {
+        let Some(attempt) = self.attempt_mut(id) else {
+            return;
+        };
+        if !fails {
+            return attempt.mark.clear();
+        }
+        let asked = Duration::from_secs(retry_after_s.unwrap_or(0).into());
+        let rest = core.snapshot.timers.target_rest;
+        attempt.mark.set(core.now, asked.min(REST_MAX).max(rest));
     }
 
     fn failed(&mut self, id: AttemptId, failure: &Ending, core: &mut Core) {

@@ -19,6 +19,7 @@ pub(crate) fn trunk(id: u32, name: &str, sources: Vec<SourceMatch>) -> Trunk {
         peers: Vec::new(),
         balance: Balance::Priority,
         sources,
+        follows_peers: false,
         policy: PolicyId(0),
         calls_max: None,
         calls_in_max: None,

@@ -94,11 +94,10 @@ fn failure(one: &Accepted, assumed: &RouteArgs) -> Option<Failure> {
 
 fn facts(one: &Accepted, code: u16) -> AttemptFacts {
     let peer = one.peer.as_ref().or(one.trunk.peers.first());
+    let address = peer.and_then(|peer| peer.targets.first());
     AttemptFacts {
         trunk: one.trunk.name.to_string(),
-        peer: peer
-            .map(|peer| peer.address.to_string())
-            .unwrap_or_default(),
+        peer: address.map(|a| a.to_string()).unwrap_or_default(),
         code,
         ..AttemptFacts::default()
     }

@@ -6,6 +6,7 @@ use intertrunk_proto::ask::{
     Answer, Candidate, CodeMap, Media, Plan, PolicyFault, Query, Rejection, WhenExhausted,
 };
 use intertrunk_proto::judge::Accepted;
+use intertrunk_proto::trunk::Peer;
 use intertrunk_proto::{Dialled, Snapshot};
 use serde::Serialize;
 
@@ -187,6 +188,16 @@ pub struct Asked<'a> {
     pub snapshot: &'a Snapshot,
 }
 
+/// The addresses of a peer in the order of their priority; its name while it has none.
+fn addresses(peer: &Peer) -> Vec<String> {
+    let resolved = peer.targets.now();
+    if resolved.targets.is_empty() {
+        return vec![format!("{} (no address)", peer.host_port)];
+    }
+    let addresses = resolved.targets.iter().map(|t| t.address.to_string());
+    addresses.collect()
+}
+
 fn step(accepted: &Accepted, skipped: &Option<String>, asked: &Asked<'_>) -> Step {
     let Accepted {
         candidate,
@@ -202,7 +213,7 @@ fn step(accepted: &Accepted, skipped: &Option<String>, asked: &Asked<'_>) -> Ste
     let chosen = candidate.failover.clone();
     Step {
         trunk: trunk.name.to_string(),
-        peers: peers.iter().map(|peer| peer.address.to_string()).collect(),
+        peers: peers.iter().flat_map(addresses).collect(),
         group: candidate.group,
         request_uri: dialled.request_uri,
         callee: dialled.callee,

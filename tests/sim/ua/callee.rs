@@ -67,6 +67,10 @@ impl Ua {
             Final::Refuse(after, code) => {
                 side.deeds.insert((now + after, Deed::Refuse(code)));
             }
+            Final::Either(after, code) => {
+                side.deeds.insert((now + after, Deed::Answer));
+                side.deeds.insert((now + after, Deed::Refuse(code)));
+            }
             Final::Rings | Final::AnswersCancel | Final::Dead => {}
         }
         Some(side)
@@ -338,7 +342,11 @@ impl Ua {
         side.deeds.clear();
         match side.manner.last {
             Final::AnswersCancel => self.answer(side, now),
-            Final::Answer(_) | Final::Refuse(..) | Final::Rings | Final::Dead => {
+            Final::Answer(_)
+            | Final::Refuse(..)
+            | Final::Either(..)
+            | Final::Rings
+            | Final::Dead => {
                 self.respond_invite(side, 0, 487, None);
             }
         }

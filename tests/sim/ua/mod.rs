@@ -5,6 +5,7 @@
 
 mod callee;
 mod caller;
+mod choice;
 mod manner;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,8 +25,8 @@ const T1: Duration = ms(500);
 const T2: Duration = ms(4_000);
 
 /// What is to be done later.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Deed {
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) enum Deed {
     /// The n-th client transaction.
     Cancel(usize),
     EarlyBye,
@@ -136,6 +137,9 @@ pub struct Ua {
     pub patience: Duration,
     /// Whether the weather is good enough for 64·T1 to mean that nobody answered.
     pub strict: bool,
+    /// Under a schedule: deeds are not done when their time comes, but when it is their turn.
+    pub by_choice: bool,
+    secrets: [String; 3],
     serial: u32,
 }
 
@@ -154,6 +158,12 @@ impl Ua {
             manner: Some(Manner::default()),
             patience: T1 * 64,
             strict: true,
+            by_choice: false,
+            secrets: [
+                address.to_string(),
+                format!("agent-{name}"),
+                format!("-{name}-"),
+            ],
             serial: 0,
         }
     }
@@ -170,13 +180,8 @@ impl Ua {
 
     /// What marks all that nobody beyond the host may see: address, product, and the tokens of
     /// Call-IDs, tags and branches.
-    pub fn secrets(&self) -> [String; 3] {
-        let name = &self.name;
-        [
-            self.address.to_string(),
-            format!("agent-{name}"),
-            format!("-{name}-"),
-        ]
+    pub fn secrets(&self) -> &[String] {
+        &self.secrets
     }
 
     /// Places a call. Gives its Call-ID.
@@ -319,7 +324,8 @@ impl Ua {
 
     /// When this user agent wants to be woken.
     pub fn deadline(&self) -> Option<Instant> {
-        self.sides.values().filter_map(Side::deadline).min()
+        let sides = self.sides.values();
+        sides.filter_map(|s| s.deadline(self.by_choice)).min()
     }
 
     /// Does what is due.
@@ -327,16 +333,15 @@ impl Ua {
         let due: Vec<String> = self
             .sides
             .values()
-            .filter(|s| s.deadline().is_some_and(|at| at <= now))
+            .filter(|s| s.deadline(self.by_choice).is_some_and(|at| at <= now))
             .map(|s| s.call_id.clone())
             .collect();
         for call_id in due {
             if let Some(mut side) = self.sides.remove(&call_id) {
                 self.retransmit(&mut side, now);
-                while side.deeds.first().is_some_and(|(at, _)| *at <= now) {
-                    if let Some((_, deed)) = side.deeds.pop_first() {
-                        self.act(&mut side, deed, now);
-                    }
+                while let Some(due) = side.next_deed(self.by_choice).filter(|d| d.0 <= now) {
+                    side.deeds.remove(&due);
+                    self.act(&mut side, due.1, now);
                 }
                 self.sides.insert(call_id, side);
             }
@@ -445,7 +450,14 @@ impl Ua {
 }
 
 impl Side {
-    fn deadline(&self) -> Option<Instant> {
+    /// The deed that comes first; of deeds that are a matter of choice, none.
+    fn next_deed(&self, by_choice: bool) -> Option<(Instant, Deed)> {
+        let mut deeds = self.deeds.iter();
+        let timed = |(_, deed): &&(Instant, Deed)| !by_choice || !deed.is_choice();
+        deeds.find(timed).copied()
+    }
+
+    fn deadline(&self, by_choice: bool) -> Option<Instant> {
         let clients = self
             .clients
             .iter()
@@ -454,7 +466,7 @@ impl Side {
             .dialogs
             .iter()
             .filter_map(|d| d.unacked.as_ref().map(|u| u.at));
-        let deeds = self.deeds.first().map(|(at, _)| *at);
+        let deeds = self.next_deed(by_choice).map(|(at, _)| at);
         clients.chain(unacked).chain(deeds).min()
     }
 

@@ -7,6 +7,7 @@ mod callee;
 mod caller;
 mod choice;
 mod manner;
+mod media;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -160,7 +161,7 @@ impl Ua {
             strict: true,
             by_choice: false,
             secrets: [
-                address.to_string(),
+                address.ip().to_string(),
                 format!("agent-{name}"),
                 format!("-{name}-"),
             ],
@@ -240,7 +241,7 @@ impl Ua {
                 b.other(name, value);
             }
         }
-        let bytes = finish(b, body);
+        let bytes = self.finish(b, body);
         self.out.push(bytes.clone());
         side.clients.push(Client {
             method: method.clone(),
@@ -510,11 +511,4 @@ fn branch_of(message: &Message) -> String {
         .and_then(|v| v.branch)
         .unwrap_or_default();
     String::from_utf8_lossy(branch).into_owned()
-}
-
-fn finish(mut b: Builder, body: Option<&str>) -> Bytes {
-    if body.is_some() {
-        b.header(Name::ContentType, "application/sdp");
-    }
-    b.finish(body.map(str::as_bytes))
 }

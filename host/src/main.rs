@@ -22,6 +22,10 @@ mod world;
 
 use std::process::ExitCode;
 
+/// A call is some hundred short-lived pieces of memory; glibc's allocator took a tenth of its time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     cli::main()
 }

@@ -8,7 +8,6 @@
 pub mod net;
 pub mod policy;
 pub mod rules;
-pub mod schedule;
 pub mod ua;
 pub mod wire;
 pub mod world;

@@ -62,7 +62,6 @@ impl B2bua {
             shard,
             shards,
             call_id_key,
-            scratch: Vec::new(),
         };
         let read_limits = intertrunk_sip::Limits::default();
         B2bua {

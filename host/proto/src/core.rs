@@ -33,8 +33,6 @@ pub(crate) struct Core {
     pub(crate) shard: u16,
     pub(crate) shards: u16,
     pub(crate) call_id_key: (u64, u64),
-    /// Where a body is put together, emptied before each use.
-    pub(crate) scratch: Vec<u8>,
 }
 
 impl Core {
@@ -72,9 +70,10 @@ impl Core {
     /// A Call-ID that hashes to this shard.
     pub(crate) fn mint_call_id(&mut self) -> String {
         loop {
-            let candidate = format!("{}{}", self.rng.token(), self.rng.token());
-            if owner_shard(candidate.as_bytes(), self.call_id_key, self.shards) == self.shard {
-                return candidate;
+            let halves = [self.rng.token().text(), self.rng.token().text()];
+            let candidate = halves.as_flattened();
+            if owner_shard(candidate, self.call_id_key, self.shards) == self.shard {
+                return String::from_utf8(candidate.to_vec()).expect("tokens are ASCII");
             }
         }
     }

@@ -140,7 +140,9 @@ impl Name {
         let mut slot = hash(name);
         while BY_HASH[slot] != Name::Other {
             let known = BY_HASH[slot];
-            if known.as_str().as_bytes().eq_ignore_ascii_case(name) {
+            let text = known.as_str().as_bytes();
+            // Nearly everybody writes the canonical form, and equality is the cheaper question.
+            if text == name || text.eq_ignore_ascii_case(name) {
                 return known;
             }
             slot = (slot + 1) % SLOTS;

@@ -25,7 +25,6 @@ mod print;
 mod read;
 mod reply;
 pub mod rsip;
-pub mod sdp;
 mod token;
 mod uri;
 mod via;

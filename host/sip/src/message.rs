@@ -34,6 +34,8 @@ pub(crate) enum StartLine {
 pub(crate) struct Essentials {
     pub(crate) method: Method,
     pub(crate) cseq: u32,
+    pub(crate) branch: Option<Span>,
+    pub(crate) sent_by: Span,
     pub(crate) call_id: Span,
     pub(crate) from_tag: Option<Span>,
     pub(crate) to_tag: Option<Span>,
@@ -177,6 +179,16 @@ impl Message {
     /// The Call-ID, never empty.
     pub fn call_id(&self) -> &[u8] {
         self.of(self.essentials.call_id)
+    }
+
+    /// The topmost Via's branch.
+    pub fn branch(&self) -> Option<&[u8]> {
+        self.essentials.branch.map(|span| self.of(span))
+    }
+
+    /// The topmost Via's sent-by: host and port as written.
+    pub fn sent_by(&self) -> &[u8] {
+        self.of(self.essentials.sent_by)
     }
 
     /// The CSeq number, below 2^31.

@@ -26,11 +26,55 @@ impl<'a> NameAddr<'a> {
     /// quotes may have any characters but `,;"<>` and controls: more than tokens, because peers
     /// send names with letters from beyond ASCII, dots and parentheses.
     pub fn parse(value: &'a [u8]) -> Result<NameAddr<'a>, Fault> {
+        let Parts {
+            display,
+            uri,
+            params,
+        } = Parts::of(value)?;
+        let display = Some(display).filter(|d| !d.is_empty()).map(unquote);
+        Ok(NameAddr {
+            display: display.filter(|d| !d.is_empty()),
+            uri,
+            params,
+        })
+    }
+    /// The `tag` parameter; `None` without it or when it is empty.
+    pub fn tag(&self) -> Option<&'a [u8]> {
+        tag_of(&self.params)
+    }
+
+    /// The URI in its parts.
+    pub fn uri(&self) -> Result<Uri<'a>, Fault> {
+        Uri::parse(self.uri)
+    }
+}
+
+/// The checked tag of a From or To: what [`NameAddr::parse`] and the URI's parser find wrong is
+/// wrong here, but no display name is decoded for it.
+pub(crate) fn checked_tag(value: &[u8]) -> Result<Option<&[u8]>, Fault> {
+    let parts = Parts::of(value)?;
+    Uri::of_text(parts.uri)?;
+    Ok(tag_of(&parts.params))
+}
+
+fn tag_of<'a>(params: &Params<'a>) -> Option<&'a [u8]> {
+    let tag = params.get("tag").flatten().map(str::as_bytes);
+    tag.filter(|tag| !tag.is_empty())
+}
+
+/// An address as it is written: the display name with its quotes.
+struct Parts<'a> {
+    display: &'a [u8],
+    uri: &'a str,
+    params: Params<'a>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(value: &'a [u8]) -> Result<Parts<'a>, Fault> {
         let value = trim(value);
         if value.first() == Some(&b'"') {
             let end = quoted_len(value).ok_or(Fault::Grammar("quoted string is not closed"))?;
-            let display = unquote(&value[..end]);
-            return bracketed(trim_start(&value[end..]), display);
+            return bracketed(trim_start(&value[end..]), &value[..end]);
         }
         match memchr::memchr3(b'<', b'"', b';', value) {
             Some(at) if value[at] == b'<' => {
@@ -41,47 +85,33 @@ impl<'a> NameAddr<'a> {
                 {
                     return Err(Fault::Grammar("display name needs quotes"));
                 }
-                bracketed(&value[at..], unquote(display))
+                bracketed(&value[at..], display)
             }
             _ => bare(value),
         }
     }
-
-    /// The `tag` parameter; `None` without it or when it is empty.
-    pub fn tag(&self) -> Option<&'a [u8]> {
-        self.params
-            .get("tag")
-            .flatten()
-            .map(str::as_bytes)
-            .filter(|tag| !tag.is_empty())
-    }
-
-    /// The URI in its parts.
-    pub fn uri(&self) -> Result<Uri<'a>, Fault> {
-        Uri::parse(self.uri)
-    }
 }
 
-fn bracketed<'a>(rest: &'a [u8], display: Cow<'a, str>) -> Result<NameAddr<'a>, Fault> {
+fn bracketed<'a>(rest: &'a [u8], display: &'a [u8]) -> Result<Parts<'a>, Fault> {
     let [b'<', rest @ ..] = rest else {
         return Err(Fault::Grammar("no < behind the display name"));
     };
     let end = memchr::memchr(b'>', rest).ok_or(Fault::Grammar("< is not closed"))?;
-    Ok(NameAddr {
-        display: Some(display).filter(|d| !d.is_empty()),
+    Ok(Parts {
+        display,
         uri: uri_text(&rest[..end])?,
         params: Params::parse(&rest[end + 1..])?,
     })
 }
 
-fn bare(value: &[u8]) -> Result<NameAddr<'_>, Fault> {
+fn bare(value: &[u8]) -> Result<Parts<'_>, Fault> {
     let (uri, params) = value.split_at(memchr::memchr(b';', value).unwrap_or(value.len()));
     let uri = uri_text(trim(uri))?;
     if uri.contains([',', '?']) {
         return Err(Fault::Grammar("URI with , or ? needs < >"));
     }
-    Ok(NameAddr {
-        display: None,
+    Ok(Parts {
+        display: b"",
         uri,
         params: Params::parse(params)?,
     })

@@ -2,7 +2,7 @@
 //! (§19.1.1). Kept raw and walked when asked; most lists are asked once.
 
 use crate::fault::Fault;
-use crate::grammar::{cut, is_lws, is_token, quoted_len, trim_str};
+use crate::grammar::{cut, quoted_len, token_len, trim_start, trim_str};
 use std::fmt;
 
 /// A raw parameter list, its leading `;` included; empty when there are none.
@@ -25,20 +25,12 @@ impl<'a> Params<'a> {
     /// folds are allowed.
     pub fn parse(raw: &'a [u8]) -> Result<Params<'a>, Fault> {
         let raw = std::str::from_utf8(raw).map_err(|_| Fault::Grammar("parameter is not UTF-8"))?;
-        let params = Params {
-            raw: trim_str(raw),
+        let raw = trim_str(raw);
+        check(raw.as_bytes())?;
+        Ok(Params {
+            raw,
             escaped: false,
-        };
-        for segment in params.segments()? {
-            let (name, value) = split(segment);
-            if !is_token(name.as_bytes()) {
-                return Err(Fault::Grammar("parameter without a name"));
-            }
-            if !value.is_none_or(is_value) {
-                return Err(Fault::Grammar("parameter value"));
-            }
-        }
-        Ok(params)
+        })
     }
 
     /// The parameters of a URI, whose characters the URI's parser has checked.
@@ -69,13 +61,6 @@ impl<'a> Params<'a> {
     /// Whether there is no parameter.
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()
-    }
-
-    fn segments(&self) -> Result<Segments<'a>, Fault> {
-        match self.raw.as_bytes() {
-            [] | [b';', ..] => Ok(Segments { rest: self.raw }),
-            _ => Err(Fault::Grammar("text where a parameter should begin")),
-        }
     }
 
     fn is_named(&self, found: &str, wanted: &str) -> bool {
@@ -129,14 +114,55 @@ fn split(segment: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn is_value(value: &str) -> bool {
-    match value.as_bytes() {
-        quoted @ [b'"', ..] => quoted_len(quoted) == Some(quoted.len()),
-        plain => !plain
+/// Checks a trimmed list in one pass.
+fn check(list: &[u8]) -> Result<(), Fault> {
+    let mut rest = list;
+    while let [first, behind @ ..] = rest {
+        if *first != b';' {
+            return Err(Fault::Grammar("text where a parameter should begin"));
+        }
+        let name = trim_start(behind);
+        let len = token_len(name);
+        if len == 0 {
+            return Err(Fault::Grammar("parameter without a name"));
+        }
+        rest = match trim_start(&name[len..]) {
+            [b'=', value @ ..] => behind_value(trim_start(value))?,
+            rest => rest,
+        };
+        if !matches!(rest, [] | [b';', ..]) {
+            return Err(Fault::Grammar("parameter without a name"));
+        }
+    }
+    Ok(())
+}
+
+/// What stands behind the value that the bytes begin with.
+fn behind_value(bytes: &[u8]) -> Result<&[u8], Fault> {
+    let fault = Fault::Grammar("parameter value");
+    let len = match bytes.first() {
+        Some(b'"') => quoted_len(bytes).ok_or(fault)?,
+        _ => bytes
             .iter()
-            .any(|b| is_lws(*b) || matches!(b, b'"' | b'<' | b'>' | b',')),
+            .position(|b| !VALUE[usize::from(*b)])
+            .unwrap_or(bytes.len()),
+    };
+    match trim_start(&bytes[len..]) {
+        rest @ ([] | [b';', ..]) => Ok(rest),
+        _ => Err(fault),
     }
 }
+
+/// `true` for each byte of a value without quotes.
+const VALUE: [bool; 256] = {
+    let mut table = [true; 256];
+    let mut i = 0;
+    while i < b" \t\r\n\"<>,;".len() {
+        table[b" \t\r\n\"<>,;"[i] as usize] = false;
+        i += 1;
+    }
+    table
+};
 
 /// Bytes with `%41` read as `A`; a percent sign without two hex digits stands for itself.
 pub(crate) fn percent_decoded(bytes: &[u8]) -> impl Iterator<Item = u8> + '_ {

@@ -33,11 +33,11 @@ impl Builder {
 
     /// Begins a response: `SIP/2.0 status reason`.
     pub fn response(status: u16, reason: &str) -> Builder {
-        let mut builder = Builder {
-            out: Vec::with_capacity(RESERVE_BYTES),
-        };
-        builder.write_fmt(format_args!("SIP/2.0 {status} {reason}\r\n"));
-        builder
+        let mut out = Vec::with_capacity(RESERVE_BYTES);
+        out.extend_from_slice(b"SIP/2.0 ");
+        put_number(&mut out, status.into());
+        put(&mut out, &[b" ", reason.as_bytes(), b"\r\n"]);
+        Builder { out }
     }
 
     /// Writes a header line under the canonical name.
@@ -46,9 +46,29 @@ impl Builder {
         self
     }
 
+    /// Writes a header line whose value is these parts, one behind the other. What every message
+    /// has is written so: `header_fmt` costs ten times as much.
+    pub fn header_parts(&mut self, name: Name, parts: &[&[u8]]) -> &mut Builder {
+        put(&mut self.out, &[name.as_str().as_bytes(), b": "]);
+        put(&mut self.out, parts);
+        self.out.extend_from_slice(b"\r\n");
+        self
+    }
+
+    /// Writes a header line whose value is a number and what stands behind it.
+    pub fn header_number(&mut self, name: Name, number: u32, behind: &[&[u8]]) -> &mut Builder {
+        put(&mut self.out, &[name.as_str().as_bytes(), b": "]);
+        put_number(&mut self.out, number);
+        put(&mut self.out, behind);
+        self.out.extend_from_slice(b"\r\n");
+        self
+    }
+
     /// Writes a header line whose value is formatted in place.
     pub fn header_fmt(&mut self, name: Name, value: std::fmt::Arguments<'_>) -> &mut Builder {
-        self.write_fmt(format_args!("{name}: {value}\r\n"));
+        put(&mut self.out, &[name.as_str().as_bytes(), b": "]);
+        self.out.write_fmt(value).expect("a Vec takes every byte");
+        self.out.extend_from_slice(b"\r\n");
         self
     }
 
@@ -71,18 +91,16 @@ impl Builder {
     /// Writes Content-Length, the empty line and the body.
     pub fn finish(mut self, body: Option<&[u8]>) -> Bytes {
         let body = body.unwrap_or_default();
-        self.write_fmt(format_args!("Content-Length: {}\r\n\r\n", body.len()));
+        let length = u32::try_from(body.len()).expect("a message is shorter than 4 GiB");
+        self.header_number(Name::ContentLength, length, &[b"\r\n"]);
         self.out.extend_from_slice(body);
-        Bytes::from(self.out)
+        // A copy of just its length: many messages are kept for half a minute by a transaction.
+        Bytes::copy_from_slice(&self.out)
     }
 
     /// The buffer, for those in this crate who write parts of lines.
     pub(crate) fn out(&mut self) -> &mut Vec<u8> {
         &mut self.out
-    }
-
-    fn write_fmt(&mut self, text: std::fmt::Arguments<'_>) {
-        self.out.write_fmt(text).expect("a Vec takes every byte");
     }
 }
 
@@ -90,6 +108,20 @@ impl Builder {
 pub(crate) fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
     for part in parts {
         out.extend_from_slice(part);
+    }
+}
+
+/// Appends a decimal number.
+pub(crate) fn put_number(out: &mut Vec<u8>, mut number: u32) {
+    let mut digits = [0; 10];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return out.extend_from_slice(&digits[at..]);
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::grammar::{decimal, is_lws, members};
 use crate::header::Name;
 use crate::message::{Essentials, Message, StartLine};
 use crate::method::Method;
-use crate::name_addr::NameAddr;
+use crate::name_addr::{NameAddr, checked_tag};
 use crate::reply::{answer, reason_phrase};
 use crate::uri::{Scheme, Uri};
 use crate::via::{Via, response_address};
@@ -248,6 +248,7 @@ fn essentials(wire: &Wire, method: Option<&Method>) -> Result<Found, Fault> {
     let mut seen = 0u128;
     let mut cseq = None;
     let mut call_id = Span::default();
+    let (mut branch, mut sent_by) = (None, Span::default());
     let (mut from_tag, mut to_tag) = (None, None);
     let mut body_len = wire.body_len();
     for line in &wire.lines {
@@ -262,7 +263,12 @@ fn essentials(wire: &Wire, method: Option<&Method>) -> Result<Found, Fault> {
         seen |= name.bit();
         let value = line.value(bytes);
         let checked = match name {
-            Name::Via => check_vias(value, first),
+            Name::Via => check_vias(value, first).map(|top| {
+                if let Some(via) = top {
+                    branch = via.branch.map(|branch| Span::of(bytes, branch));
+                    sent_by = Span::of(bytes, via.sent_by());
+                }
+            }),
             Name::From => tag(bytes, value).map(|tag| from_tag = tag),
             Name::To => tag(bytes, value).map(|tag| to_tag = tag),
             Name::CallId => check_call_id(value).map(|()| call_id = Span::of(bytes, value)),
@@ -288,6 +294,8 @@ fn essentials(wire: &Wire, method: Option<&Method>) -> Result<Found, Fault> {
         essentials: Essentials {
             method,
             cseq,
+            branch,
+            sent_by,
             call_id,
             from_tag,
             to_tag,
@@ -297,22 +305,21 @@ fn essentials(wire: &Wire, method: Option<&Method>) -> Result<Found, Fault> {
 }
 
 /// The topmost Via is read in full; of those below, which are for other elements, none is empty.
-fn check_vias(value: &[u8], first_line: bool) -> Result<(), Fault> {
+fn check_vias(value: &[u8], first_line: bool) -> Result<Option<Via<'_>>, Fault> {
+    let mut top = None;
     for (i, member) in members(value).enumerate() {
         if member.is_empty() {
             return Err(Fault::Grammar("empty member of the list"));
         }
         if first_line && i == 0 {
-            Via::parse(member)?;
+            top = Some(Via::parse(member)?);
         }
     }
-    Ok(())
+    Ok(top)
 }
 
 fn tag(bytes: &[u8], value: &[u8]) -> Result<Option<Span>, Fault> {
-    let address = NameAddr::parse(value)?;
-    address.uri()?;
-    Ok(address.tag().map(|tag| Span::of(bytes, tag)))
+    Ok(checked_tag(value)?.map(|tag| Span::of(bytes, tag)))
 }
 
 fn check_call_id(value: &[u8]) -> Result<(), Fault> {

@@ -32,15 +32,20 @@ impl Token {
         })?;
         u64::try_from(wide).ok().map(Token)
     }
-}
 
-impl fmt::Display for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Its characters.
+    pub fn text(self) -> [u8; Token::CHARS] {
         let mut text = [0; Token::CHARS];
         for (i, slot) in text.iter_mut().rev().enumerate() {
             *slot = ALPHABET[(self.0 >> (5 * i) & 31) as usize];
         }
-        f.write_str(std::str::from_utf8(&text).expect("the alphabet is ASCII"))
+        text
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.text()).expect("the alphabet is ASCII"))
     }
 }
 

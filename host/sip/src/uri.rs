@@ -50,6 +50,11 @@ impl<'a> Uri<'a> {
         if !is_uri_text(text.as_bytes()) {
             return Err(Fault::Grammar("URI with a character that must be escaped"));
         }
+        Uri::of_text(text)
+    }
+
+    /// The same for text that has been found to have no such character.
+    pub(crate) fn of_text(text: &'a str) -> Result<Uri<'a>, Fault> {
         let (scheme, rest) = cut(text, b':').ok_or(Fault::Grammar("URI without a scheme"))?;
         match scheme {
             s if s.eq_ignore_ascii_case("sip") => parse_sip(Scheme::Sip, rest),
@@ -153,20 +158,22 @@ fn parse_sip(scheme: Scheme, rest: &str) -> Result<Uri<'_>, Fault> {
     if user == Some("") {
         return Err(Fault::Grammar("URI with an empty user part"));
     }
-    let (hostport, headers) = match cut(hostport, b'?') {
-        Some((hostport, headers)) => (hostport, Some(headers)),
-        None => (hostport, None),
+    let (host_len, port, len) = host_port(hostport.as_bytes())?;
+    let (params, headers) = match hostport.as_bytes().get(len) {
+        None => ("", None),
+        Some(b'?') => ("", Some(&hostport[len + 1..])),
+        Some(b';') => match cut(&hostport[len..], b'?') {
+            Some((params, headers)) => (params, Some(headers)),
+            None => (&hostport[len..], None),
+        },
+        Some(_) => return Err(Fault::Grammar("character in a host")),
     };
-    let (hostport, params) = split_params(hostport);
-    let (host_len, port) = host_port(hostport.as_bytes())?;
-    let host = &hostport[..host_len];
-    let params = Params::in_uri(params);
     Ok(Uri {
         user,
         password,
-        host,
+        host: &hostport[..host_len],
         port,
-        params,
+        params: Params::in_uri(params),
         headers,
         ..Uri::empty(scheme)
     })
@@ -196,10 +203,11 @@ fn is_scheme(scheme: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
 }
 
-/// Checks `host [ COLON port ]` (RFC 3261 §25.1); returns the host's length and the port. Blanks
-/// round the colon occur in a Via only: a URI with a blank does not come here. A bare IPv6 address
+/// Checks the `host [ COLON port ]` that the bytes begin with (RFC 3261 §25.1); returns the host's
+/// length, the port, and the length of both with blanks behind them. What stands behind that is for
+/// the caller to judge. Blanks round the colon occur in a Via only: a URI with a blank does not come here. A bare IPv6 address
 /// has colons that would be a port's, so it needs its brackets (RFC 5118 §4.2).
-pub(crate) fn host_port(bytes: &[u8]) -> Result<(usize, Option<u16>), Fault> {
+pub(crate) fn host_port(bytes: &[u8]) -> Result<(usize, Option<u16>, usize), Fault> {
     let host_len = match bytes {
         [b'[', inner @ ..] => {
             let digits = inner
@@ -219,11 +227,15 @@ pub(crate) fn host_port(bytes: &[u8]) -> Result<(usize, Option<u16>), Fault> {
     if host_len == 0 {
         return Err(Fault::Grammar("no host"));
     }
-    match trim_start(&bytes[host_len..]) {
-        [] => Ok((host_len, None)),
-        [b':', digits @ ..] => Ok((host_len, Some(port_number(trim_start(digits))?))),
-        _ => Err(Fault::Grammar("character in a host")),
-    }
+    let rest = trim_start(&bytes[host_len..]);
+    let [b':', digits @ ..] = rest else {
+        return Ok((host_len, None, bytes.len() - rest.len()));
+    };
+    let digits = trim_start(digits);
+    let count = digits.iter().take_while(|b| b.is_ascii_digit()).count();
+    let port = port_number(&digits[..count])?;
+    let rest = &digits[count..];
+    Ok((host_len, Some(port), bytes.len() - rest.len()))
 }
 
 /// A decimal port.

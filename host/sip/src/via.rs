@@ -61,7 +61,10 @@ impl<'a> Via<'a> {
             return Err(Fault::Grammar("no blank before sent-by"));
         }
         let sent_by = trim_str(rest);
-        let (host_len, port) = host_port(sent_by.as_bytes())?;
+        let (host_len, port, len) = host_port(sent_by.as_bytes())?;
+        if len < sent_by.len() {
+            return Err(Fault::Grammar("character in a host"));
+        }
         let via = Via {
             protocol,
             version,
@@ -91,9 +94,18 @@ fn token(text: &str) -> Result<(&str, &str), Fault> {
 }
 
 fn slash(text: &str) -> Result<&str, Fault> {
-    let rest = text.trim_start_matches(LWS).strip_prefix('/');
-    rest.map(|rest| rest.trim_start_matches(LWS))
-        .ok_or(Fault::Grammar("no sent-protocol"))
+    // Nearly nobody writes a blank here.
+    let rest = match text.strip_prefix('/') {
+        Some(rest) => rest,
+        None => text
+            .trim_start_matches(LWS)
+            .strip_prefix('/')
+            .ok_or(Fault::Grammar("no sent-protocol"))?,
+    };
+    match rest.starts_with(LWS) {
+        true => Ok(rest.trim_start_matches(LWS)),
+        false => Ok(rest),
+    }
 }
 
 fn rport(value: &str) -> Result<Option<u16>, Fault> {

@@ -92,7 +92,7 @@ impl Call {
             |_| false,
         );
         let (flow, cseq) = (leg.dialog.flow(), leg.dialog.last_cseq());
-        let bytes = leg.finish_like(b, &r.request, core);
+        let bytes = super::attempt::finish_with_body(b, &r.request);
         let method = r.request.method().clone();
         let id = RelayId(self.next_relay);
         self.next_relay = self.next_relay.wrapping_add(1);
@@ -165,9 +165,7 @@ impl Call {
         {
             leg.dialog.refresh_target(response);
         }
-        let Some(leg) = self.leg_mut(from) else {
-            return;
-        };
+        let Some(leg) = self.leg(from) else { return };
         let mut b = {
             let reason = String::from_utf8_lossy(response.reason());
             reply(&request, code, &reason, None, Some(flow.remote))
@@ -177,7 +175,7 @@ impl Call {
             b.header(Name::Allow, ALLOW);
         }
         pass_headers(&mut b, response, leg.trunk.identity, false, |_| false);
-        let bytes = leg.finish_like(b, response, core);
+        let bytes = super::attempt::finish_with_body(b, response);
         core.respond(server, code, bytes.clone());
         self.note_response(from, true, code, request.method(), core);
         if invite

@@ -41,14 +41,11 @@ impl Dialog {
     /// The dialog that an INVITE from a peer begins (RFC 3261 §12.1.1).
     pub(crate) fn of_invite(invite: &Message, local_tag: Token, flow: Flow) -> Dialog {
         let to = invite.header(Name::To).unwrap_or_default();
-        let mut local = Vec::with_capacity(to.len() + 20);
-        local.extend_from_slice(to);
-        local.extend_from_slice(format!(";tag={local_tag}").as_bytes());
         let mut dialog = Dialog {
             call_id: invite.call_id().into(),
             local_tag,
             remote_tag: invite.from_tag().map(Into::into),
-            local: local.into(),
+            local: with_tag(to, local_tag),
             remote: invite.header(Name::From).unwrap_or_default().into(),
             local_cseq: 0,
             remote_cseq: Some(invite.cseq()),
@@ -73,7 +70,7 @@ impl Dialog {
             call_id: call_id.as_bytes().into(),
             local_tag,
             remote_tag: None,
-            local: format!("{local};tag={local_tag}").into_bytes().into(),
+            local: with_tag(local.as_bytes(), local_tag),
             remote: remote.as_bytes().into(),
             local_cseq: 0,
             remote_cseq: None,
@@ -150,23 +147,25 @@ impl Dialog {
     fn print(&self, line: &RequestLine<'_>, cseq: u32, listener: &Listener) -> Builder {
         let (uri, routes) = self.routed();
         let mut b = Builder::request(line.method, uri);
-        b.header_fmt(
-            Name::Via,
-            format_args!(
-                "SIP/2.0/{} {};rport;branch={BRANCH_COOKIE}{}",
-                listener.transport.as_via(),
-                listener.advertise,
-                line.branch
-            ),
-        );
+        let via: [&[u8]; 7] = [
+            b"SIP/2.0/",
+            listener.transport.as_via().as_bytes(),
+            b" ",
+            listener.advertise.as_bytes(),
+            b";rport;branch=",
+            BRANCH_COOKIE.as_bytes(),
+            &line.branch.text(),
+        ];
+        b.header_parts(Name::Via, &via);
         for route in routes {
             b.header(Name::Route, route);
         }
-        b.header_fmt(Name::MaxForwards, format_args!("{}", line.max_forwards));
+        b.header_number(Name::MaxForwards, line.max_forwards.into(), &[]);
         b.header(Name::From, &self.local);
         b.header(Name::To, &self.remote);
         b.header(Name::CallId, &self.call_id);
-        b.header_fmt(Name::CSeq, format_args!("{cseq} {}", line.method));
+        let method = line.method.as_str().as_bytes();
+        b.header_number(Name::CSeq, cseq, &[b" ", method]);
         b
     }
 
@@ -194,6 +193,11 @@ impl Dialog {
         let uri = first.as_ref().map_or(&*self.target, |f| f.uri);
         Uri::parse(uri).ok()?.socket_addr()
     }
+}
+
+/// From of our requests.
+fn with_tag(local: &[u8], tag: Token) -> Box<[u8]> {
+    [local, b";tag=", &tag.text()].concat().into()
 }
 
 /// A URI as it may stand in a request line: without `?headers` (RFC 3261 §19.1.1).
@@ -229,7 +233,8 @@ fn same_hop(invite: &Bytes, method: &Method, to: Option<&[u8]>) -> Option<Builde
     b.header(Name::From, invite.header(Name::From)?);
     b.header(Name::To, to.or_else(|| invite.header(Name::To))?);
     b.header(Name::CallId, invite.call_id());
-    b.header_fmt(Name::CSeq, format_args!("{} {method}", invite.cseq()));
+    let method = method.as_str().as_bytes();
+    b.header_number(Name::CSeq, invite.cseq(), &[b" ", method]);
     Some(b)
 }
 

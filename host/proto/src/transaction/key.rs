@@ -34,15 +34,11 @@ impl ServerTxKey {
             hasher.write_u8(0);
         };
         field(method.as_str().as_bytes());
-        let via = request.via().ok();
         let cookie = BRANCH_COOKIE.as_bytes();
-        let branch = via.as_ref().and_then(|v| v.branch);
-        match (via, branch) {
-            (Some(via), Some(branch))
-                if branch.len() > cookie.len() && branch.starts_with(cookie) =>
-            {
+        match request.branch() {
+            Some(branch) if branch.len() > cookie.len() && branch.starts_with(cookie) => {
                 field(branch);
-                field(via.sent_by());
+                field(request.sent_by());
             }
             _ => {
                 // Deviation: the To tag is left out, since an ACK has one where its INVITE had none.

@@ -269,7 +269,7 @@ impl Table {
     }
 
     fn client_of(&self, response: &Message) -> Option<ClientKey> {
-        let branch = response.via().ok()?.branch?;
+        let branch = response.branch()?;
         let token = Token::parse(branch.strip_prefix(BRANCH_COOKIE.as_bytes())?)?;
         let invite = *response.method() == Method::Invite;
         self.by_branch.get(&(token.0, invite)).copied()

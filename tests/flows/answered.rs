@@ -220,6 +220,30 @@ fn longest_duration() {
     check("longest_duration", &mut w);
 }
 
+/// A call that could have lasted for a hundred years and lasts for seconds: its deadline does not
+/// stay behind.
+#[test]
+fn a_far_deadline_does_not_outlive_its_call() {
+    let mood = Mood::verdict(|| {
+        let mut plan = policy::plan_to(&["gw-a"]);
+        plan.max_duration_s = Some(u32::MAX);
+        intertrunk_proto::ask::Verdict::Connect(plan)
+    });
+    let mut w = World::new(1, sim::Weather::default(), mood);
+    call(&mut w, &Errand::to("12065550100"));
+    w.run(ms(600_000));
+    assert_eq!(w.b2bua.poll_timeout(), None);
+    call(
+        &mut w,
+        &Errand {
+            hang_up: None,
+            ..Errand::to("12065550100")
+        },
+    );
+    w.run(ms(600_000));
+    assert_eq!(w.calls().len(), 1, "waking up ends nothing");
+}
+
 /// What the policy says of numbers and headers is what the callee sees.
 #[test]
 fn numbers_and_headers_as_the_policy_says() {

@@ -14,8 +14,9 @@ use crate::world::{HOST, KEY, SHARDS};
 pub struct Wire {
     /// Requests by branch and method.
     requests: HashMap<(String, Method), Bytes>,
-    /// Highest CSeq by Call-ID and To tag: forks of one INVITE are dialogs of their own.
-    cseqs: HashMap<(Bytes, Option<Bytes>), u32>,
+    /// Highest CSeq by Call-ID and both tags: forks of one INVITE are dialogs of their own, and a
+    /// peer may use a Call-ID again.
+    cseqs: HashMap<(Bytes, [Option<Bytes>; 2]), u32>,
     /// Status of final answers, by destination, branch and method.
     finals: HashMap<(SocketAddr, String, Method), u16>,
 }
@@ -83,8 +84,9 @@ impl Wire {
             unless(same, "another CSeq than its INVITE's");
             return wrong;
         }
-        let tag = request.to_tag().map(Bytes::copy_from_slice);
-        let key = (Bytes::copy_from_slice(request.call_id()), tag);
+        let tags = [request.from_tag(), request.to_tag()];
+        let tags = tags.map(|tag| tag.map(Bytes::copy_from_slice));
+        let key = (Bytes::copy_from_slice(request.call_id()), tags);
         let last = self.cseqs.insert(key, request.cseq());
         unless(
             last.is_none_or(|last| last < request.cseq()),

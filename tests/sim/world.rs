@@ -415,7 +415,8 @@ pub fn seed_bytes(seed: u64, part: u64) -> [u8; 32] {
     bytes
 }
 
-fn snapshot(states: &[Arc<TrunkState>], edit: fn(&mut Trunk), fallback: Fallback) -> Snapshot {
+/// The configuration of a world: [`TRUNKS`] with these states, each edited, and two policies.
+pub fn snapshot(states: &[Arc<TrunkState>], edit: fn(&mut Trunk), fallback: Fallback) -> Snapshot {
     let listener = Listener {
         id: ListenerId(0),
         name: "lan".into(),

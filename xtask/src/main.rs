@@ -7,6 +7,7 @@ mod bench;
 mod cargo;
 mod ci;
 mod demo;
+mod fuzz;
 mod interop;
 mod lint;
 mod test;
@@ -49,6 +50,8 @@ enum Command {
     },
     /// SIPp load through Intertrunk and through Kamailio: CPU, delay and memory of a call
     Bench(bench::Args),
+    /// libFuzzer on datagrams, streams, values and whole calls
+    Fuzz(fuzz::Args),
     /// Formatting and clippy, as CI wants them
     Lint,
     /// Lint, test, demo and interop, as CI runs them
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Test { args } => test::run(&args),
         Command::Interop { calls } => interop::run(calls),
         Command::Bench(args) => bench::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Lint => lint::run(),
         Command::Ci => ci::run(),
     });

@@ -12,7 +12,7 @@ use crate::io::{AskId, Flow, Output};
 use crate::rng::{Rng, owner_shard};
 use crate::snapshot::Snapshot;
 use crate::time::Instant;
-use crate::timer::{Alarm, TimerOwner, Timers};
+use crate::timer::{Alarm, NAP_MAX, TimerOwner, Timers};
 use crate::transaction::{ClientKey, Env, Sending, ServerKey, Table};
 
 /// The common part of one shard.
@@ -62,8 +62,10 @@ impl Core {
         self.out.push_back(Output::Event(event));
     }
 
-    /// Makes sure that a call is woken in time.
+    /// Makes sure that a call is woken in time; sooner if its deadline is far, so that a call that
+    /// ends long before it leaves nothing in the queue for longer than [`NAP_MAX`].
     pub(crate) fn ensure_call(&mut self, call: CallKey, alarm: &mut Alarm, at: Option<Instant>) {
+        let at = at.map(|at| at.min(self.now + NAP_MAX));
         self.timers.ensure(TimerOwner::Call(call), alarm, at);
     }
 

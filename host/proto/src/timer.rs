@@ -5,10 +5,15 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::time::Duration;
 
 use crate::call::CallKey;
 use crate::time::Instant;
 use crate::transaction::{ClientKey, ServerKey};
+
+/// How long a call sleeps at most. A policy may let a call last for days, and most calls end in
+/// minutes: without this, each would leave an entry behind for the rest of those days.
+pub(crate) const NAP_MAX: Duration = Duration::from_secs(300);
 
 /// Whose timer it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

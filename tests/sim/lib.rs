@@ -8,6 +8,7 @@
 pub mod net;
 pub mod policy;
 pub mod rules;
+pub mod schedule;
 pub mod ua;
 pub mod wire;
 pub mod world;

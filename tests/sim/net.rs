@@ -29,6 +29,8 @@ pub struct Datagram {
     pub to: SocketAddr,
     /// Payload.
     pub bytes: Bytes,
+    /// Under a schedule: others may arrive before it.
+    pub late: bool,
 }
 
 /// The network.
@@ -38,6 +40,8 @@ pub struct Net {
     rng: Rng,
     /// Start of the first line of datagrams that are lost, each once.
     pub lose: Vec<&'static str>,
+    /// Under a schedule: datagrams that wait until it is their turn, in the order of departure.
+    pub held: Option<Vec<Datagram>>,
     /// By arrival, then by departure: equal arrivals keep their order.
     under_way: BinaryHeap<Reverse<(Instant, u64, Datagram)>>,
     sent: u64,
@@ -50,6 +54,7 @@ impl Net {
             weather,
             rng,
             lose: Vec::new(),
+            held: None,
             under_way: BinaryHeap::new(),
             sent: 0,
         }
@@ -69,6 +74,9 @@ impl Net {
         {
             self.lose.remove(place);
             return;
+        }
+        if let Some(held) = &mut self.held {
+            return held.push(datagram.clone());
         }
         let copies = 1 + u32::from(self.happens(self.weather.twice));
         for _ in 0..copies {

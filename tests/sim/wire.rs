@@ -19,6 +19,38 @@ pub struct Wire {
     cseqs: HashMap<(Bytes, [Option<Bytes>; 2]), u32>,
     /// Status of final answers, by destination, branch and method.
     finals: HashMap<(SocketAddr, String, Method), u16>,
+    /// Last session description by Call-ID.
+    descriptions: HashMap<Bytes, Description>,
+}
+
+/// A session description as its receiver has to read it (RFC 3264 §8).
+#[derive(Debug, PartialEq)]
+struct Description {
+    session: String,
+    version: u64,
+    rest: String,
+}
+
+impl Description {
+    /// Reads a body; `None` where its origin is not the host's.
+    fn of(body: &[u8]) -> Option<Description> {
+        let text = std::str::from_utf8(body).ok()?;
+        let (head, rest) = text.strip_prefix("v=0\r\no=- ")?.split_once("\r\n")?;
+        let mut words = head.split(' ');
+        let (session, version) = (words.next()?, words.next()?.parse().ok()?);
+        let host = HOST.split_once(':')?.0;
+        words.eq(["IN", "IP4", host]).then(|| Description {
+            session: session.to_owned(),
+            version,
+            rest: rest.to_owned(),
+        })
+    }
+
+    /// Whether `next` may follow on the same leg.
+    fn goes_on_as(&self, next: &Description) -> bool {
+        let same = self.rest == next.rest;
+        self.session == next.session && next.version == self.version + u64::from(!same)
+    }
 }
 
 impl Wire {
@@ -34,10 +66,13 @@ impl Wire {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let branch = message.via().ok().and_then(|v| v.branch.map(text));
         let branch = branch.unwrap_or_default();
-        let wrong = match message.is_request() {
+        let mut wrong = match message.is_request() {
             true => self.request(&message, &branch, bytes),
             false => self.response(&message, &branch, to),
         };
+        if message.has_body() && message.header(Name::ContentType) == Some(b"application/sdp") {
+            wrong.extend(self.description(&message));
+        }
         wrong
             .into_iter()
             .map(|w| format!("{w}: {}", text(bytes)))
@@ -93,6 +128,21 @@ impl Wire {
             "CSeq does not rise",
         );
         wrong
+    }
+
+    fn description(&mut self, message: &Message) -> Option<&'static str> {
+        let Some(new) = Description::of(&message.body()) else {
+            return Some("a description that is not under our origin");
+        };
+        let leg = Bytes::copy_from_slice(message.call_id());
+        let right = match self.descriptions.get(&leg) {
+            // A message sent again has the version that it had.
+            Some(last) if new.version < last.version => return None,
+            Some(last) => last.goes_on_as(&new),
+            None => new.version == 1,
+        };
+        self.descriptions.insert(leg, new);
+        (!right).then_some("a description whose version does not tell whether it has changed")
     }
 
     fn response(&mut self, answer: &Message, branch: &str, to: SocketAddr) -> Vec<&'static str> {

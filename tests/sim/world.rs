@@ -63,11 +63,15 @@ pub struct World {
     pub said: Vec<Bytes>,
     /// When the host sent something last.
     pub spoke: Instant,
+    /// Whether a ladder is written; a schedule that is only explored needs none.
+    pub(crate) quiet: bool,
     wire: Wire,
     /// Generations by call, as first answered.
     pins: BTreeMap<String, u64>,
-    net: Net,
+    pub(crate) net: Net,
     rng: Rng,
+    /// Under a schedule: questions that wait until it is their turn.
+    pub(crate) open_questions: Option<Vec<(AskId, Pin)>>,
     answers: BinaryHeap<Reverse<(Instant, u64)>>,
     waiting: BTreeMap<u64, (AskId, Answer)>,
     asked: u64,
@@ -120,10 +124,12 @@ impl World {
             broken: Vec::new(),
             said: Vec::new(),
             spoke: Instant::default(),
+            quiet: false,
             wire: Wire::default(),
             pins: BTreeMap::new(),
             net: Net::new(weather, Rng::new(seed_bytes(rng.next_u64(), 9))),
             rng,
+            open_questions: None,
             answers: BinaryHeap::new(),
             waiting: BTreeMap::new(),
             asked: 0,
@@ -201,6 +207,7 @@ impl World {
                 from,
                 to,
                 bytes: bytes.into(),
+                late: false,
             },
             self.now,
         );
@@ -240,17 +247,8 @@ impl World {
 
     /// Everything that is due now.
     fn step(&mut self) {
-        while let Some(Datagram { from, to, bytes }) = self.net.arrived(self.now) {
-            if to == HOST.parse().expect("a literal") {
-                let flow = Flow {
-                    listener: ListenerId(0),
-                    remote: from,
-                };
-                self.input(Input::Received { flow, bytes });
-            } else if let Some(ua) = self.uas.iter_mut().find(|u| u.address == to) {
-                ua.receive(bytes, self.now);
-            }
-            self.post();
+        while let Some(datagram) = self.net.arrived(self.now) {
+            self.deliver(datagram);
         }
         while self
             .answers
@@ -274,19 +272,39 @@ impl World {
         }
     }
 
+    /// A datagram arrives.
+    pub(crate) fn deliver(&mut self, datagram: Datagram) {
+        let Datagram {
+            from, to, bytes, ..
+        } = datagram;
+        if to == HOST.parse().expect("a literal") {
+            let flow = Flow {
+                listener: ListenerId(0),
+                remote: from,
+            };
+            self.input(Input::Received { flow, bytes });
+        } else if let Some(ua) = self.uas.iter_mut().find(|u| u.address == to) {
+            ua.receive(bytes, self.now);
+        }
+        self.post();
+    }
+
     /// Takes what the user agents want sent.
-    fn post(&mut self) {
+    pub(crate) fn post(&mut self) {
         for ua in &mut self.uas {
             for bytes in ua.out.drain(..) {
-                let line = start_line(&bytes);
                 self.said.push(bytes.clone());
-                self.ladder.push(arrow(self.now, &ua.name, "host", &line));
+                if !self.quiet {
+                    let line = start_line(&bytes);
+                    self.ladder.push(arrow(self.now, &ua.name, "host", &line));
+                }
                 let to = HOST.parse().expect("a literal");
                 self.net.send(
                     &Datagram {
                         from: ua.address,
                         to,
                         bytes,
+                        late: false,
                     },
                     self.now,
                 );
@@ -326,34 +344,46 @@ impl World {
         request: Option<intertrunk_proto::TransmitId>,
     ) {
         let to = flow.remote;
-        let name = TRUNKS
-            .iter()
-            .find(|t| t.2 == to.to_string())
-            .map_or("?", |t| t.0);
-        self.ladder
-            .push(arrow(self.now, "host", name, &start_line(&bytes)));
+        let place = self.uas.iter().position(|u| u.address == to);
+        let name = place.map_or("?", |place| TRUNKS[place].0);
+        if !self.quiet {
+            let line = start_line(&bytes);
+            self.ladder.push(arrow(self.now, "host", name, &line));
+        }
         self.spoke = self.now;
         for wrong in self.wire.judge(to, &bytes) {
             self.broken.push(format!("to {name}: {wrong}"));
         }
-        self.check_secrets(name, &bytes);
+        self.check_secrets(place, name, &bytes);
         if let Some(id) = request.filter(|_| self.unsendable.contains(&to)) {
             return self.input(Input::TransmitFailed(id));
         }
         let from = HOST.parse().expect("a literal");
-        self.net.send(&Datagram { from, to, bytes }, self.now);
+        let late = false;
+        self.net.send(
+            &Datagram {
+                from,
+                to,
+                bytes,
+                late,
+            },
+            self.now,
+        );
     }
 
     /// No message tells one side anything of another.
-    fn check_secrets(&mut self, to: &str, bytes: &Bytes) {
-        let text = String::from_utf8_lossy(bytes);
-        let others = self.uas.iter().filter(|u| u.name != to);
+    fn check_secrets(&mut self, place: Option<usize>, to: &str, bytes: &Bytes) {
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            return;
+        };
+        let others = self.uas.iter().zip(0..);
+        let others = others.filter(|(_, n)| Some(*n) != place);
         let leak = others
-            .flat_map(|u| u.secrets())
+            .flat_map(|(u, _)| u.secrets())
             .find(|secret| text.contains(secret.as_str()));
         if let Some(secret) = leak {
-            self.broken
-                .push(format!("{to} saw {secret} of another side in\n{text}"));
+            let what = format!("{to} saw {secret} of another side in\n{text}");
+            self.broken.push(what);
         }
     }
 
@@ -371,6 +401,9 @@ impl World {
             sha256: "0".into(),
             keep: Arc::new(()),
         });
+        if let Some(open) = &mut self.open_questions {
+            return open.push((ask, pin));
+        }
         self.asked += 1;
         if let Decision::After(delay, outcome) = self.mood.decide(&mut self.rng) {
             let answer = Answer {
@@ -396,7 +429,7 @@ fn arrow(now: Instant, from: &str, to: &str, line: &str) -> String {
 }
 
 /// First line of a message as ladders show it: a response with the method that it answers.
-fn start_line(bytes: &Bytes) -> String {
+pub(crate) fn start_line(bytes: &Bytes) -> String {
     match Message::parse(bytes.clone()) {
         Ok(m) if m.is_request() => format!("{} {}", m.method(), m.request_uri()),
         Ok(m) => {

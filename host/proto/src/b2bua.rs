@@ -62,6 +62,7 @@ impl B2bua {
             shard,
             shards,
             call_id_key,
+            scratch: Vec::new(),
         };
         let read_limits = intertrunk_sip::Limits::default();
         B2bua {

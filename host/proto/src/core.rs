@@ -33,6 +33,8 @@ pub(crate) struct Core {
     pub(crate) shard: u16,
     pub(crate) shards: u16,
     pub(crate) call_id_key: (u64, u64),
+    /// Where a body is put together, emptied before each use.
+    pub(crate) scratch: Vec<u8>,
 }
 
 impl Core {

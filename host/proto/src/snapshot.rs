@@ -41,6 +41,16 @@ pub struct Listener {
     pub transport: Transport,
 }
 
+impl Listener {
+    /// The host of what is advertised, an IPv6 address in its brackets.
+    pub fn host(&self) -> &str {
+        match self.advertise.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+            _ => &self.advertise,
+        }
+    }
+}
+
 /// What happens to a call whose policy gave no usable verdict.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Fallback {

@@ -25,6 +25,7 @@ mod print;
 mod read;
 mod reply;
 pub mod rsip;
+pub mod sdp;
 mod token;
 mod uri;
 mod via;

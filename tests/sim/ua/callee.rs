@@ -8,8 +8,7 @@ use intertrunk_proto::Instant;
 use intertrunk_sip::{Message, Method, Name, reply};
 
 use super::{
-    Deed, Dialog, Final, Renegotiation, Server, Side, T1, Ua, Unacked, branch_of, finish,
-    random_manner,
+    Deed, Dialog, Final, Renegotiation, Server, Side, T1, Ua, Unacked, branch_of, random_manner,
 };
 
 impl Ua {
@@ -67,6 +66,10 @@ impl Ua {
             Final::Refuse(after, code) => {
                 side.deeds.insert((now + after, Deed::Refuse(code)));
             }
+            Final::Either(after, code) => {
+                side.deeds.insert((now + after, Deed::Answer));
+                side.deeds.insert((now + after, Deed::Refuse(code)));
+            }
             Final::Rings | Final::AnswersCancel | Final::Dead => {}
         }
         Some(side)
@@ -94,7 +97,7 @@ impl Ua {
         );
         b.header_fmt(Name::Contact, format_args!("<sip:{}>", self.address));
         b.header_fmt(Name::Server, format_args!("agent-{}", self.name));
-        let bytes = finish(b, body);
+        let bytes = self.finish(b, body);
         self.out.push(bytes.clone());
         side.servers[0].response = Some(bytes.clone());
         side.servers[0].last = code >= 200;
@@ -206,7 +209,7 @@ impl Ua {
         b.header_fmt(Name::Contact, format_args!("<sip:{}>", self.address));
         let accepts = *request.method() == Method::Invite && code == 200;
         let updates = *request.method() == Method::Update && code == 200 && request.has_body();
-        let bytes = finish(b, (accepts || updates).then_some("answer"));
+        let bytes = self.finish(b, (accepts || updates).then_some("answer"));
         self.out.push(bytes.clone());
         let s = &mut side.servers[server];
         s.response = Some(bytes.clone());
@@ -310,10 +313,7 @@ impl Ua {
         branch: &str,
         now: Instant,
     ) {
-        let ok = finish(
-            reply(cancel, 200, "OK", Some("cancel"), Some(self.host)),
-            None,
-        );
+        let ok = reply(cancel, 200, "OK", Some("cancel"), Some(self.host)).finish(None);
         self.out.push(ok.clone());
         side.servers.push(Server {
             branch: branch.to_owned(),
@@ -338,7 +338,11 @@ impl Ua {
         side.deeds.clear();
         match side.manner.last {
             Final::AnswersCancel => self.answer(side, now),
-            Final::Answer(_) | Final::Refuse(..) | Final::Rings | Final::Dead => {
+            Final::Answer(_)
+            | Final::Refuse(..)
+            | Final::Either(..)
+            | Final::Rings
+            | Final::Dead => {
                 self.respond_invite(side, 0, 487, None);
             }
         }

@@ -4,7 +4,7 @@
 use intertrunk_proto::Instant;
 use intertrunk_sip::{Builder, Message, Method, Name};
 
-use super::{Client, Deed, Side, T1, Ua, branch_of, finish};
+use super::{Client, Deed, Side, T1, Ua, branch_of};
 use crate::ms;
 
 impl Ua {
@@ -85,7 +85,7 @@ impl Ua {
         let body = response.body();
         let offered = side.clients[place].bytes.ends_with(b"offer");
         let expected: &[u8] = if offered { b"answer" } else { b"offer" };
-        if *body != *expected {
+        if !body.ends_with(expected) {
             self.complain(&format!(
                 "2xx with body {:?}",
                 String::from_utf8_lossy(&body)
@@ -107,7 +107,7 @@ impl Ua {
             &branch,
             side.clients[place].cseq,
         );
-        let ack = finish(b, (!offered).then_some("answer"));
+        let ack = self.finish(b, (!offered).then_some("answer"));
         let errand = side.errand.clone();
         if !errand.as_ref().is_some_and(|e| e.no_ack) {
             side.clients[place].ack = Some(ack);

@@ -71,6 +71,8 @@ pub enum Final {
     Answer(Duration),
     /// This code so long after the INVITE.
     Refuse(Duration, u16),
+    /// 200 or this code, whichever has its turn first, so long after the INVITE.
+    Either(Duration, u16),
     /// Never, until it is cancelled.
     Rings,
     /// 200 in the very moment that a CANCEL comes.

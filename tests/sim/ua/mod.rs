@@ -5,7 +5,9 @@
 
 mod callee;
 mod caller;
+mod choice;
 mod manner;
+mod media;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -24,8 +26,8 @@ const T1: Duration = ms(500);
 const T2: Duration = ms(4_000);
 
 /// What is to be done later.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Deed {
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) enum Deed {
     /// The n-th client transaction.
     Cancel(usize),
     EarlyBye,
@@ -136,6 +138,9 @@ pub struct Ua {
     pub patience: Duration,
     /// Whether the weather is good enough for 64·T1 to mean that nobody answered.
     pub strict: bool,
+    /// Under a schedule: deeds are not done when their time comes, but when it is their turn.
+    pub by_choice: bool,
+    secrets: [String; 3],
     serial: u32,
 }
 
@@ -154,6 +159,12 @@ impl Ua {
             manner: Some(Manner::default()),
             patience: T1 * 64,
             strict: true,
+            by_choice: false,
+            secrets: [
+                address.ip().to_string(),
+                format!("agent-{name}"),
+                format!("-{name}-"),
+            ],
             serial: 0,
         }
     }
@@ -170,13 +181,8 @@ impl Ua {
 
     /// What marks all that nobody beyond the host may see: address, product, and the tokens of
     /// Call-IDs, tags and branches.
-    pub fn secrets(&self) -> [String; 3] {
-        let name = &self.name;
-        [
-            self.address.to_string(),
-            format!("agent-{name}"),
-            format!("-{name}-"),
-        ]
+    pub fn secrets(&self) -> &[String] {
+        &self.secrets
     }
 
     /// Places a call. Gives its Call-ID.
@@ -235,7 +241,7 @@ impl Ua {
                 b.other(name, value);
             }
         }
-        let bytes = finish(b, body);
+        let bytes = self.finish(b, body);
         self.out.push(bytes.clone());
         side.clients.push(Client {
             method: method.clone(),
@@ -319,7 +325,8 @@ impl Ua {
 
     /// When this user agent wants to be woken.
     pub fn deadline(&self) -> Option<Instant> {
-        self.sides.values().filter_map(Side::deadline).min()
+        let sides = self.sides.values();
+        sides.filter_map(|s| s.deadline(self.by_choice)).min()
     }
 
     /// Does what is due.
@@ -327,16 +334,15 @@ impl Ua {
         let due: Vec<String> = self
             .sides
             .values()
-            .filter(|s| s.deadline().is_some_and(|at| at <= now))
+            .filter(|s| s.deadline(self.by_choice).is_some_and(|at| at <= now))
             .map(|s| s.call_id.clone())
             .collect();
         for call_id in due {
             if let Some(mut side) = self.sides.remove(&call_id) {
                 self.retransmit(&mut side, now);
-                while side.deeds.first().is_some_and(|(at, _)| *at <= now) {
-                    if let Some((_, deed)) = side.deeds.pop_first() {
-                        self.act(&mut side, deed, now);
-                    }
+                while let Some(due) = side.next_deed(self.by_choice).filter(|d| d.0 <= now) {
+                    side.deeds.remove(&due);
+                    self.act(&mut side, due.1, now);
                 }
                 self.sides.insert(call_id, side);
             }
@@ -445,7 +451,14 @@ impl Ua {
 }
 
 impl Side {
-    fn deadline(&self) -> Option<Instant> {
+    /// The deed that comes first; of deeds that are a matter of choice, none.
+    fn next_deed(&self, by_choice: bool) -> Option<(Instant, Deed)> {
+        let mut deeds = self.deeds.iter();
+        let timed = |(_, deed): &&(Instant, Deed)| !by_choice || !deed.is_choice();
+        deeds.find(timed).copied()
+    }
+
+    fn deadline(&self, by_choice: bool) -> Option<Instant> {
         let clients = self
             .clients
             .iter()
@@ -454,7 +467,7 @@ impl Side {
             .dialogs
             .iter()
             .filter_map(|d| d.unacked.as_ref().map(|u| u.at));
-        let deeds = self.deeds.first().map(|(at, _)| *at);
+        let deeds = self.next_deed(by_choice).map(|(at, _)| at);
         clients.chain(unacked).chain(deeds).min()
     }
 
@@ -498,11 +511,4 @@ fn branch_of(message: &Message) -> String {
         .and_then(|v| v.branch)
         .unwrap_or_default();
     String::from_utf8_lossy(branch).into_owned()
-}
-
-fn finish(mut b: Builder, body: Option<&str>) -> Bytes {
-    if body.is_some() {
-        b.header(Name::ContentType, "application/sdp");
-    }
-    b.finish(body.map(str::as_bytes))
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use intertrunk_sip::{Builder, Line, Message, Name, Token, escape_user};
+use intertrunk_sip::{Line, Message, Name, Token, escape_user};
 
 use super::leg::Leg;
 use super::passing::{ALLOW, pass_headers};
@@ -276,7 +276,7 @@ pub(crate) fn print_invite(
     for h in &candidate.set_headers {
         b.other(&h.name, &h.value);
     }
-    (finish_with_body(b, invite), branch)
+    (leg.finish_like(b, invite, core), branch)
 }
 
 fn is_edited(line: &Line<'_>, candidate: &Candidate, privacy_id: bool) -> bool {
@@ -287,12 +287,6 @@ fn is_edited(line: &Line<'_>, candidate: &Candidate, privacy_id: bool) -> bool {
     (privacy_id && line.name == Name::Privacy)
         || candidate.remove_headers.iter().any(|name| same(name))
         || candidate.set_headers.iter().any(|h| same(&h.name))
-}
-
-/// Ends a message with the body of another; its Content-Type has crossed with the headers.
-pub(crate) fn finish_with_body(b: Builder, from: &Message) -> Bytes {
-    let body = from.body();
-    b.finish(from.has_body().then_some(&*body))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use intertrunk_sip::sdp::{Origin, put_body};
 use intertrunk_sip::{Builder, Message, Method, Name};
 
 use crate::core::Core;
@@ -31,6 +32,10 @@ pub(crate) struct Leg {
     pub(crate) owes_ack: Option<u32>,
     /// The BYE has to wait for the ACK of our 2xx (RFC 3261 §15).
     pub(crate) bye_waits: bool,
+    /// Version of the session description that we sent last, 0 before the first one.
+    sdp_version: u32,
+    /// What it said beside its origin.
+    sdp_digest: u64,
 }
 
 /// A 2xx that the peer has not acknowledged yet.
@@ -59,6 +64,8 @@ impl Leg {
             ack: None,
             owes_ack: None,
             bye_waits: false,
+            sdp_version: 0,
+            sdp_digest: 0,
         }
     }
 
@@ -83,13 +90,52 @@ impl Leg {
         (self.dialog.request(&line, &self.listener), branch)
     }
 
+    /// Ends a message of this leg with the body of another, whose Content-Type has crossed with the
+    /// headers.
+    pub(crate) fn finish_like(&mut self, b: Builder, from: &Message, core: &mut Core) -> Bytes {
+        if !from.has_body() {
+            return b.finish(None);
+        }
+        self.finish(b, content_type_of(from), &from.body(), core)
+    }
+
+    /// Ends a message of this leg with a body. A session description in it is under our origin: the
+    /// same session on all of the leg, and a version that grows when what it says is not what it
+    /// said last (RFC 3264 §8).
+    pub(crate) fn finish(
+        &mut self,
+        b: Builder,
+        content_type: &[u8],
+        body: &[u8],
+        core: &mut Core,
+    ) -> Bytes {
+        let origin = Origin {
+            session: (self.dialog.local_tag.0 >> 32) as u32,
+            host: self.listener.host(),
+        };
+        let (last, said) = (&mut self.sdp_version, &mut self.sdp_digest);
+        let mut version = |digest| {
+            if *last == 0 || *said != digest {
+                (*last, *said) = (last.wrapping_add(1), digest);
+            }
+            *last
+        };
+        let scratch = &mut core.scratch;
+        scratch.clear();
+        put_body(scratch, content_type, body, origin, &mut version);
+        b.finish(Some(scratch))
+    }
+
     /// Acknowledges the 2xx with this CSeq, and keeps the ACK.
     pub(crate) fn send_ack(&mut self, cseq: u32, body: Option<&Body>, core: &mut Core) {
         let mut b = self.dialog.ack(cseq, core.rng.token(), &self.listener);
-        if let Some(body) = body {
-            b.header(Name::ContentType, &body.content_type);
-        }
-        let bytes = b.finish(body.as_ref().map(|b| &*b.bytes));
+        let bytes = match body {
+            Some(body) => {
+                b.header(Name::ContentType, &body.content_type);
+                self.finish(b, &body.content_type, &body.bytes, core)
+            }
+            None => b.finish(None),
+        };
         core.transmit(self.dialog.flow(), bytes.clone());
         self.ack = Some((cseq, bytes));
         self.owes_ack = None;
@@ -162,13 +208,17 @@ pub(crate) struct Body {
 impl Body {
     /// The body of a message, if it has one.
     pub(crate) fn of(message: &Message) -> Option<Body> {
-        let default = b"application/sdp".as_slice();
-        let content_type = message.header(Name::ContentType).unwrap_or(default);
         message.has_body().then(|| Body {
-            content_type: Bytes::copy_from_slice(content_type),
+            content_type: Bytes::copy_from_slice(content_type_of(message)),
             bytes: message.body(),
         })
     }
+}
+
+/// The type of a message's body. Without a word about it, in a call, it can only be this one.
+fn content_type_of(message: &Message) -> &[u8] {
+    let sdp = b"application/sdp".as_slice();
+    message.header(Name::ContentType).unwrap_or(sdp)
 }
 
 /// Time that a cancelled attempt has for its final answer (RFC 3261 §9.1: 64·T1).

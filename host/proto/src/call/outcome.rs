@@ -217,8 +217,7 @@ impl Call {
         b.header(Name::Contact, self.a.contact());
         b.header(Name::Allow, ALLOW);
         pass_headers(&mut b, response, self.a.trunk.identity, false, |_| false);
-        let body = response.body();
-        let bytes = b.finish(response.has_body().then_some(&*body));
+        let bytes = self.a.finish_like(b, response, core);
         core.respond(self.a_server, code, bytes.clone());
         self.note_response(LegId::A, true, code, &Method::Invite, core);
         bytes

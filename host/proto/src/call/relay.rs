@@ -92,7 +92,7 @@ impl Call {
             |_| false,
         );
         let (flow, cseq) = (leg.dialog.flow(), leg.dialog.last_cseq());
-        let bytes = super::attempt::finish_with_body(b, &r.request);
+        let bytes = leg.finish_like(b, &r.request, core);
         let method = r.request.method().clone();
         let id = RelayId(self.next_relay);
         self.next_relay = self.next_relay.wrapping_add(1);
@@ -165,7 +165,9 @@ impl Call {
         {
             leg.dialog.refresh_target(response);
         }
-        let Some(leg) = self.leg(from) else { return };
+        let Some(leg) = self.leg_mut(from) else {
+            return;
+        };
         let mut b = {
             let reason = String::from_utf8_lossy(response.reason());
             reply(&request, code, &reason, None, Some(flow.remote))
@@ -175,7 +177,7 @@ impl Call {
             b.header(Name::Allow, ALLOW);
         }
         pass_headers(&mut b, response, leg.trunk.identity, false, |_| false);
-        let bytes = super::attempt::finish_with_body(b, response);
+        let bytes = leg.finish_like(b, response, core);
         core.respond(server, code, bytes.clone());
         self.note_response(from, true, code, request.method(), core);
         if invite

@@ -304,3 +304,29 @@ fn two_peers(trunk: &mut Trunk) {
             .push(Peer::at("127.0.0.22:5080".parse().unwrap()));
     }
 }
+
+/// K5: of two that are tried together one rings and fails, the other never says a word: the caller has
+/// heard ringing, so nobody else is to ring.
+#[test]
+fn silence_beside_ringing_is_final() {
+    let mood = Mood::verdict(|| {
+        let mut plan = policy::plan_to(&["gw-a", "pbx-b", "gw-b"]);
+        plan.candidates[1].group = 0;
+        Verdict::Connect(plan)
+    });
+    let mut w = World::new(1, Weather::default(), mood);
+    gw_a(
+        &mut w,
+        Manner {
+            last: Final::Refuse(ms(500), 503),
+            ..Manner::default()
+        },
+    );
+    let silent = Manner {
+        last: Final::Dead,
+        ..Manner::default()
+    };
+    w.ua("pbx-b").manners.push(silent);
+    call(&mut w, &Errand::to("1"));
+    check("silence_beside_ringing_is_final", &mut w);
+}

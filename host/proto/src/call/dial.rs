@@ -236,10 +236,13 @@ impl Call {
     /// An attempt took too long: cancelled, and the next one is tried.
     fn too_slow(&mut self, id: AttemptId, why: &str, core: &mut Core) {
         let failure = Ending::of(408, why);
-        let (trunk, silent) = match self.attempts.get_mut(usize::from(id.0)) {
-            Some(attempt) => (attempt.leg.trunk.id, !attempt.answered_at_all),
-            None => return,
+        let Some(attempt) = self.attempt_mut(id) else {
+            return;
         };
+        // Its own timer says that the next one may ring, even if this one rang.
+        attempt.progressed = false;
+        let (trunk, silent) = (attempt.leg.trunk.id, !attempt.answered_at_all);
+        let order = attempt.order;
         if silent {
             self.mark_target(id, true, None, core);
         }
@@ -251,8 +254,10 @@ impl Call {
         });
         self.give_up(id, core);
         if self.phase == Phase::Dialling && !self.attempts.iter().any(Attempt::is_live) {
-            // Its own timer says that the next one may ring, even if this one rang.
-            self.dial_next(Some(failure), core);
+            match self.has_rung(order) {
+                true => self.finish_failed(&failure, core),
+                false => self.dial_next(Some(failure), core),
+            }
         }
     }
 

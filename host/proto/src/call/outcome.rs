@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use intertrunk_sip::{Message, Method, Name, reply};
 
-use super::attempt::{Attempt, AttemptId, AttemptState, Leg2xx};
+use super::attempt::{Attempt, AttemptId, AttemptState, Leg2xx, Order};
 use super::passing::{ALLOW, pass_headers};
 use super::story::{millis, q850_in};
 use super::{Call, LegId, Phase, Refusal, own};
@@ -295,15 +295,16 @@ impl Call {
             }
             return;
         }
-        let order = attempt.order;
-        let group_rang = self
-            .attempts
-            .iter()
-            .any(|a| a.order == order && a.progressed);
-        match goes_on && !group_rang {
+        match goes_on && !self.has_rung(attempt.order) {
             true => self.dial_next(Some(failure.clone()), core),
             false => self.finish_failed(failure, core),
         }
+    }
+
+    /// Whether one of those that rang together has rung: nobody is to ring after it (K5).
+    pub(super) fn has_rung(&self, order: Order) -> bool {
+        let together = self.attempts.iter().filter(|a| a.order == order);
+        together.into_iter().any(|a| a.progressed)
     }
 
     /// No candidate is left.
@@ -324,7 +325,7 @@ impl Call {
     }
 
     /// Gives the caller the code of a failure, translated as the plan says.
-    fn finish_failed(&mut self, failure: &Ending, core: &mut Core) {
+    pub(super) fn finish_failed(&mut self, failure: &Ending, core: &mut Core) {
         let matches = |m: &&CodeMap| {
             m.from_code == failure.code && (m.q850.is_none() || m.q850 == failure.q850)
         };

@@ -7,6 +7,7 @@
 
 pub mod net;
 pub mod policy;
+pub mod reference;
 pub mod rules;
 pub mod schedule;
 pub mod ua;

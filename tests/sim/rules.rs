@@ -17,6 +17,9 @@ pub fn settle(world: &mut World) -> Vec<String> {
     for ua in &mut world.uas {
         broken.append(&mut ua.complaints);
     }
+    if let Some(reference) = &world.reference {
+        broken.extend(reference.account(&world.records(), &[false; 4]));
+    }
     broken.extend(nothing_is_left(world));
     broken.extend(one_record_a_call(world));
     broken.extend(no_ghosts(world));

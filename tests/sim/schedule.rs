@@ -202,6 +202,7 @@ impl Run {
     fn new(script: &Script, bounds: Bounds, quiet: bool) -> Run {
         let mut world = (script.build)();
         world.quiet = quiet;
+        world.reference.get_or_insert_default();
         world.net.held = Some(Vec::new());
         world.open_questions = Some(Vec::new());
         for ua in &mut world.uas {
@@ -390,15 +391,14 @@ impl Run {
     fn decide(&mut self, question: usize, outcome: usize) {
         let open = self.world.open_questions.as_mut();
         let open = open.expect("a schedule keeps every question");
-        let (ask, pin) = open.remove(question);
+        let (question, pin) = open.remove(question);
         let answer = Answer {
             outcome: self.outcomes[outcome].clone(),
             pin: Some(pin),
             decision_us: 1,
             because: Vec::new(),
         };
-        let answer = Box::new(answer);
-        self.world.input(Input::Answered { ask, answer });
+        self.world.answer(&question, answer);
         self.world.post();
     }
 

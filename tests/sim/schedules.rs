@@ -1,15 +1,20 @@
 //! Small worlds in which every order of events is tried: the races of a call, enumerated.
 //!
-//! `INTERTRUNK_SIM_DEEPER=1` allows one more of each disturbance; it takes minutes.
+//! Each test has a few disturbances at a time; with `INTERTRUNK_SIM_DEEPER=1` two at a time, which takes
+//! minutes.
 
 use intertrunk_proto::Record;
-use intertrunk_proto::ask::{PolicyFault, Verdict};
-use sim::schedule::{Bounds, Explored, Outcome, Script, explore};
-use sim::{Errand, Final, Manner, Mood, Ring, Weather, World, ms, policy};
+use std::time::Duration;
+
+use intertrunk_proto::ask::{Plan, PolicyFault, Verdict};
+use sim::reference::Reference;
+use sim::schedule::{Bounds, Outcome, Script, explore};
+use sim::{Errand, Final, Manner, Mood, Renegotiation, Ring, Weather, World, ms, policy};
 
 /// A world without weather, in which pbx-a places one call.
 fn call(errand: &Errand, manners: &[(&str, Manner)]) -> World {
     let mut world = World::new(1, Weather::default(), Mood::Random);
+    world.reference = Some(Reference::default());
     for (name, manner) in manners {
         world.ua(name).manner = Some(*manner);
     }
@@ -21,36 +26,83 @@ fn call(errand: &Errand, manners: &[(&str, Manner)]) -> World {
     world
 }
 
+/// A call in which nothing is due any more for the next seconds; then the schedules begin.
+fn call_so_far(trunks: &'static [&'static str], errand: &Errand, manner: Manner) -> World {
+    let mut world = call(errand, &[("gw-a", manner), ("gw-b", manner)]);
+    world.mood = Mood::connect(trunks);
+    world.quiet = true;
+    world.run(LATER / 2);
+    world
+}
+
+/// After all that is in a hurry.
+const LATER: Duration = ms(3_000);
+
+/// A callee that answers at once, and a caller and a callee that both have something to do later.
+fn answered(caller: Errand, callee: Manner) -> World {
+    let callee = Manner {
+        ring: None,
+        last: Final::Answer(ms(0)),
+        ..callee
+    };
+    let caller = Errand {
+        hang_up: Some(LATER),
+        ..caller
+    };
+    call_so_far(&["gw-a"], &caller, callee)
+}
+
 fn connect(trunks: &[&str]) -> Outcome {
     Ok(Verdict::Connect(policy::plan_to(trunks)))
 }
 
+/// Candidates that ring together.
+fn together(trunks: &[&str]) -> Plan {
+    let mut plan = policy::plan_to(trunks);
+    for candidate in &mut plan.candidates {
+        candidate.group = 0;
+    }
+    plan
+}
+
 /// Explores a script within each of these bounds, says how much there was, and that it was enough.
-fn explore_all(script: &Script, bounds: &[Bounds], floor: u64) {
-    let deeper = std::env::var("INTERTRUNK_SIM_DEEPER").ok();
-    let deeper: u8 = deeper.and_then(|n| n.parse().ok()).unwrap_or(0);
-    let more = |n: u8| if n == 0 { 0 } else { n + deeper };
+/// What is `beyond` takes minutes, and is only explored if somebody wants it.
+fn explore_all(script: &Script, within: &[Bounds], beyond: &[Bounds], floor: u64) {
+    let mut bounds = within.to_vec();
+    if std::env::var_os("INTERTRUNK_SIM_DEEPER").is_some() {
+        bounds.extend(beyond);
+    }
     let mut schedules = 0;
     for b in bounds {
-        let b = Bounds {
-            lost: more(b.lost),
-            twice: more(b.twice),
-            late: more(b.late),
-            early: more(b.early),
-        };
         let began = std::time::Instant::now();
-        let explored @ Explored { schedules: n, .. } = explore(script, b);
+        let explored = explore(script, b);
         println!("{} {b}: {explored:?} in {:?}", script.name, began.elapsed());
-        schedules += n;
+        schedules += explored.schedules;
     }
     let one = std::env::var_os("INTERTRUNK_SCHEDULE").is_some();
     assert!(
         one || schedules >= floor,
-        "{schedules} schedules, {floor} expected"
+        "{schedules} schedules of {}, {floor} expected",
+        script.name
     );
 }
 
-fn bounds(lost: u8, twice: u8, late: u8, early: u8) -> Bounds {
+const PLAIN: Bounds = bounds(0, 0, 0, 0);
+const LOST: Bounds = bounds(1, 0, 0, 0);
+const TWICE: Bounds = bounds(0, 1, 0, 0);
+const LATE: Bounds = bounds(0, 0, 1, 0);
+const EARLY: Bounds = bounds(0, 0, 0, 1);
+/// Two disturbances at once.
+const PAIRS: [Bounds; 6] = [
+    bounds(1, 1, 0, 0),
+    bounds(1, 0, 1, 0),
+    bounds(1, 0, 0, 1),
+    bounds(0, 1, 1, 0),
+    bounds(0, 1, 0, 1),
+    bounds(0, 0, 1, 1),
+];
+
+const fn bounds(lost: u8, twice: u8, late: u8, early: u8) -> Bounds {
     Bounds {
         lost,
         twice,
@@ -70,7 +122,12 @@ fn k1_cancel_against_the_verdict() {
                 cancel: Some(ms(0)),
                 ..Errand::to("1")
             };
-            call(&errand, &[("gw-a", Manner::default())])
+            let manner = Manner {
+                ring: None,
+                last: Final::Rings,
+                ..Manner::default()
+            };
+            call(&errand, &[("gw-a", manner)])
         },
         outcomes: || vec![connect(&["gw-a"]), Err(PolicyFault::Timeout)],
         check: |world| {
@@ -81,13 +138,7 @@ fn k1_cancel_against_the_verdict() {
             wrong.map(|r| format!("{r:?}")).collect()
         },
     };
-    let within = [
-        bounds(0, 0, 1, 0),
-        bounds(0, 0, 0, 1),
-        bounds(1, 0, 0, 0),
-        bounds(0, 1, 0, 0),
-    ];
-    explore_all(&script, &within, 1_000);
+    explore_all(&script, &[PLAIN, LOST, TWICE, LATE, EARLY], &PAIRS, 500);
 }
 
 /// K2: a CANCEL against 180 and 200, early and late: nobody is left in a call.
@@ -97,28 +148,166 @@ fn k2_cancel_against_the_answer() {
         name: "k2",
         build: || {
             let errand = Errand {
-                cancel: Some(ms(0)),
+                cancel: Some(LATER),
                 ..Errand::to("1")
             };
+            call_so_far(&["gw-a"], &errand, rings_and_answers())
+        },
+        outcomes: Vec::new,
+        check: |_| Vec::new(),
+    };
+    explore_all(&script, &[PLAIN, LOST, TWICE, LATE, EARLY], &PAIRS, 3_000);
+}
+
+/// 180, then 200, both when they have their turn.
+fn rings_and_answers() -> Manner {
+    Manner {
+        ring: Some(Ring {
+            after: LATER,
+            code: 180,
+        }),
+        last: Final::Answer(LATER),
+        ..Manner::default()
+    }
+}
+
+/// K3: two forks of one callee, or two callees at once, ring and answer: the first 2xx wins, the other
+/// is acknowledged and ended, what rings late is not heard.
+#[test]
+fn k3_two_answers() {
+    let forks = Script {
+        name: "k3-forks",
+        build: || {
             let ring = Some(Ring {
-                after: ms(0),
+                after: LATER,
+                code: 183,
+            });
+            let manner = Manner {
+                ring,
+                last: Final::Answer(LATER),
+                forks: 2,
+                ..Manner::default()
+            };
+            call_so_far(&["gw-a"], &Errand::to("1"), manner)
+        },
+        outcomes: Vec::new,
+        check: |_| Vec::new(),
+    };
+    let candidates = Script {
+        name: "k3-candidates",
+        build: || {
+            let ring = Some(Ring {
+                after: LATER,
                 code: 180,
             });
             let manner = Manner {
                 ring,
-                last: Final::Answer(ms(0)),
+                last: Final::Answer(LATER),
                 ..Manner::default()
             };
-            call(&errand, &[("gw-a", manner)])
+            let mut world = call(&Errand::to("1"), &[("gw-a", manner), ("gw-b", manner)]);
+            world.mood = Mood::verdict(|| Verdict::Connect(together(&["gw-a", "gw-b"])));
+            world.quiet = true;
+            world.run(LATER / 2);
+            world
         },
-        outcomes: || vec![connect(&["gw-a"])],
+        outcomes: Vec::new,
         check: |_| Vec::new(),
     };
-    let within = [
-        bounds(0, 0, 1, 0),
-        bounds(0, 0, 0, 1),
-        bounds(1, 0, 0, 0),
-        bounds(0, 1, 0, 0),
-    ];
-    explore_all(&script, &within, 1_000);
+    explore_all(&forks, &[PLAIN, LOST, TWICE, LATE, EARLY], &PAIRS, 1_500);
+    explore_all(&candidates, &[PLAIN, LOST], &[TWICE, LATE, EARLY], 3_000);
+}
+
+/// K7: both sides renegotiate at once, by re-INVITE or UPDATE.
+#[test]
+fn k7_glare() {
+    let reinvites = Script {
+        name: "k7-reinvites",
+        build: || {
+            let caller = Errand {
+                reinvite: Some(LATER),
+                ..Errand::to("1")
+            };
+            let callee = Manner {
+                reinvite: Some(LATER),
+                ..Manner::default()
+            };
+            answered(caller, callee)
+        },
+        outcomes: Vec::new,
+        check: |_| Vec::new(),
+    };
+    let update = Script {
+        name: "k7-update",
+        build: || {
+            let caller = Errand {
+                reinvite: Some(LATER),
+                ..Errand::to("1")
+            };
+            let callee = Manner {
+                update: Some(LATER),
+                ..Manner::default()
+            };
+            answered(caller, callee)
+        },
+        outcomes: Vec::new,
+        check: |_| Vec::new(),
+    };
+    explore_all(&reinvites, &[PLAIN, LOST], &[TWICE, LATE, EARLY], 1_000);
+    explore_all(&update, &[PLAIN, LOST, LATE], &[TWICE, EARLY], 1_500);
+}
+
+/// K8: BYE against re-INVITE, against its 200, against another BYE.
+#[test]
+fn k8_bye_against_renegotiation() {
+    let both = Script {
+        name: "k8-both",
+        build: || {
+            let callee = Manner {
+                hang_up: Some(LATER),
+                ..Manner::default()
+            };
+            answered(Errand::to("1"), callee)
+        },
+        outcomes: Vec::new,
+        check: |_| Vec::new(),
+    };
+    let reinvite = Script {
+        name: "k8-reinvite",
+        build: || {
+            let callee = Manner {
+                reinvite: Some(LATER),
+                ..Manner::default()
+            };
+            let caller = Errand {
+                renegotiation: Renegotiation::AcceptsAfter(LATER),
+                ..Errand::to("1")
+            };
+            answered(caller, callee)
+        },
+        outcomes: Vec::new,
+        check: |_| Vec::new(),
+    };
+    explore_all(&both, &[PLAIN, LOST, TWICE, LATE, EARLY], &PAIRS, 100);
+    explore_all(&reinvite, &[PLAIN, LOST, TWICE, LATE], &[EARLY], 3_000);
+}
+
+/// K12: 2xx and its ACK, each lost, repeated or late, against BYE from either side.
+#[test]
+fn k12_acknowledged_by_each_side() {
+    let script = Script {
+        name: "k12",
+        build: || {
+            let manner = Manner {
+                ring: None,
+                last: Final::Answer(LATER),
+                hang_up: Some(LATER),
+                ..Manner::default()
+            };
+            call_so_far(&["gw-a"], &Errand::to("1"), manner)
+        },
+        outcomes: Vec::new,
+        check: |_| Vec::new(),
+    };
+    explore_all(&script, &[PLAIN, LOST, TWICE, LATE, EARLY], &PAIRS, 400);
 }

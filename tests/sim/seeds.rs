@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use intertrunk_proto::trunk::{Health, Trunk};
 use intertrunk_proto::{Event, Input, Rng};
+use sim::reference::Reference;
 use sim::ua::random_renegotiation;
 use sim::world::{TRUNKS, seed_bytes};
 use sim::{Errand, Mood, Weather, World, ms, rules};
@@ -147,6 +148,7 @@ fn random_world(seed: u64) -> (World, Weather) {
         _ => |_| {},
     };
     let mut world = World::with_trunks(seed, weather, Mood::Random, limits);
+    world.reference = Some(Reference::default());
     for agent in &mut world.uas {
         agent.manner = None;
     }

@@ -20,6 +20,7 @@ use intertrunk_sip::Message;
 
 use crate::net::{Datagram, Net, Weather};
 use crate::policy::{Decision, Mood};
+use crate::reference::Reference;
 use crate::ua::Ua;
 use crate::wire::Wire;
 
@@ -63,17 +64,21 @@ pub struct World {
     pub said: Vec<Bytes>,
     /// When the host sent something last.
     pub spoke: Instant,
+    /// What must be true of each call; only where nobody forges messages.
+    pub reference: Option<Reference>,
     /// Whether a ladder is written; a schedule that is only explored needs none.
-    pub(crate) quiet: bool,
+    pub quiet: bool,
+    /// Datagrams that the host has sent.
+    transmitted: u64,
     wire: Wire,
     /// Generations by call, as first answered.
     pins: BTreeMap<String, u64>,
     pub(crate) net: Net,
     rng: Rng,
     /// Under a schedule: questions that wait until it is their turn.
-    pub(crate) open_questions: Option<Vec<(AskId, Pin)>>,
+    pub(crate) open_questions: Option<Vec<(Question, Pin)>>,
     answers: BinaryHeap<Reverse<(Instant, u64)>>,
-    waiting: BTreeMap<u64, (AskId, Answer)>,
+    waiting: BTreeMap<u64, (Question, Answer)>,
     asked: u64,
     snapshot: Arc<Snapshot>,
     /// A change to the trunks, applied to each snapshot.
@@ -124,6 +129,8 @@ impl World {
             broken: Vec::new(),
             said: Vec::new(),
             spoke: Instant::default(),
+            transmitted: 0,
+            reference: None,
             quiet: false,
             wire: Wire::default(),
             pins: BTreeMap::new(),
@@ -256,12 +263,9 @@ impl World {
             .is_some_and(|Reverse((at, _))| *at <= self.now)
         {
             if let Some(Reverse((_, n))) = self.answers.pop()
-                && let Some((ask, answer)) = self.waiting.remove(&n)
+                && let Some((question, answer)) = self.waiting.remove(&n)
             {
-                self.input(Input::Answered {
-                    ask,
-                    answer: Box::new(answer),
-                });
+                self.answer(&question, answer);
             }
         }
         if self.b2bua.poll_timeout().is_some_and(|at| at <= self.now) {
@@ -278,6 +282,9 @@ impl World {
             from, to, bytes, ..
         } = datagram;
         if to == HOST.parse().expect("a literal") {
+            if let Some(reference) = &mut self.reference {
+                reference.heard(from, &bytes, self.now);
+            }
             let flow = Flow {
                 listener: ListenerId(0),
                 remote: from,
@@ -324,16 +331,49 @@ impl World {
                     request,
                 } => self.transmit(flow, bytes, request),
                 Output::Ask {
-                    ask, query, pin, ..
-                } => self.ask(ask, &query.call.id, pin),
+                    ask,
+                    query,
+                    pin,
+                    invite,
+                    ..
+                } => {
+                    let call_id = Bytes::copy_from_slice(invite.call_id());
+                    self.ask(Question { ask, call_id }, &query.call.id, pin);
+                }
                 Output::Event(event) => self.events.push((self.now, event)),
             }
         }
         self.b2bua.assert_sound();
+        if let Some(reference) = &mut self.reference {
+            reference.stepped(self.now);
+            let differs = reference.compare(&self.b2bua.calls(), &self.states, self.now);
+            self.broken.extend(differs);
+            self.broken.append(&mut reference.broken);
+        }
         let stuck = self.b2bua.poll_timeout().is_some_and(|at| at <= self.now);
         if stuck && before == self.b2bua.poll_timeout() {
             self.broken
                 .push("a timer that is due was not run".to_owned());
+        }
+    }
+
+    /// The policy answers. Too late, it must change nothing.
+    pub(crate) fn answer(&mut self, question: &Question, answer: Answer) {
+        if self.b2bua.poll_timeout().is_some_and(|at| at <= self.now) {
+            self.input(Input::Timeout);
+        }
+        let generation = answer.pin.as_ref().map_or(0, |p| p.generation);
+        let in_time = self.reference.as_mut().is_none_or(|reference| {
+            reference.decided(&question.call_id, &answer.outcome, generation)
+        });
+        let (before, events) = (self.transmitted, self.events.len());
+        let answer = Box::new(answer);
+        let ask = question.ask;
+        self.input(Input::Answered { ask, answer });
+        let late = matches!(self.events[events..], [(_, Event::LateAnswer)]);
+        if !in_time && (self.transmitted != before || !late) {
+            self.broken
+                .push("a late verdict changed something".to_owned());
         }
     }
 
@@ -351,11 +391,21 @@ impl World {
             self.ladder.push(arrow(self.now, "host", name, &line));
         }
         self.spoke = self.now;
+        self.transmitted += 1;
         for wrong in self.wire.judge(to, &bytes) {
             self.broken.push(format!("to {name}: {wrong}"));
         }
         self.check_secrets(place, name, &bytes);
-        if let Some(id) = request.filter(|_| self.unsendable.contains(&to)) {
+        let unsendable = request.filter(|_| self.unsendable.contains(&to));
+        if let Some(reference) = &mut self.reference
+            && let Ok(message) = Message::parse(bytes.clone())
+        {
+            reference.said(to, &message, self.now);
+            if unsendable.is_some() {
+                reference.not_sent(&message);
+            }
+        }
+        if let Some(id) = unsendable {
             return self.input(Input::TransmitFailed(id));
         }
         let from = HOST.parse().expect("a literal");
@@ -387,7 +437,10 @@ impl World {
         }
     }
 
-    fn ask(&mut self, ask: AskId, call: &str, pin: Option<Pin>) {
+    fn ask(&mut self, question: Question, call: &str, pin: Option<Pin>) {
+        if let Some(reference) = &mut self.reference {
+            reference.asked(&question.call_id, self.now + PATIENCE_WITH_POLICIES);
+        }
         let generation = pin.as_ref().map_or(self.generation, |p| p.generation);
         let first = *self.pins.entry(call.to_owned()).or_insert(generation);
         if first != generation {
@@ -402,7 +455,7 @@ impl World {
             keep: Arc::new(()),
         });
         if let Some(open) = &mut self.open_questions {
-            return open.push((ask, pin));
+            return open.push((question, pin));
         }
         self.asked += 1;
         if let Decision::After(delay, outcome) = self.mood.decide(&mut self.rng) {
@@ -412,11 +465,21 @@ impl World {
                 decision_us: 1,
                 because: Vec::new(),
             };
-            self.waiting.insert(self.asked, (ask, answer));
+            self.waiting.insert(self.asked, (question, answer));
             self.answers.push(Reverse((self.now + delay, self.asked)));
         }
     }
 }
+
+/// A question to the policy, and the call that it is about.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    ask: AskId,
+    call_id: Bytes,
+}
+
+/// A policy's deadline in this world, and the time that the host adds to it.
+const PATIENCE_WITH_POLICIES: Duration = Duration::from_millis(20 + 250);
 
 fn arrow(now: Instant, from: &str, to: &str, line: &str) -> String {
     let at = now.as_micros() / 1000 - 1000;

@@ -10,6 +10,7 @@ mod manner;
 mod media;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -179,6 +180,13 @@ impl Ua {
         )
     }
 
+    /// Names the next call without saying whose it is.
+    fn mark(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        (&self.name, self.serial).hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
+    }
+
     /// What marks all that nobody beyond the host may see: address, product, and the tokens of
     /// Call-IDs, tags and branches.
     pub fn secrets(&self) -> &[String] {
@@ -237,6 +245,8 @@ impl Ua {
         let cseq = side.dialogs[dialog].cseq;
         let mut b = self.head(side, dialog, method, &branch, cseq);
         if let (Method::Invite, Some(errand), 1) = (method, &side.errand, cseq) {
+            // Not a secret: what one call is on both sides (see `reference`).
+            b.other("X-Call", &self.mark());
             for (name, value) in &errand.headers {
                 b.other(name, value);
             }

@@ -116,6 +116,8 @@ impl Call {
             losers: Vec::new(),
         };
         attempt.start_timers(core);
+        // Nearly every call has one attempt, and keeps it for as long as it lasts.
+        self.attempts.reserve_exact(1);
         self.attempts.push(attempt);
         self.note_request(LegId::B(id), true, &Method::Invite, core);
         core.event(Event::AttemptStarted {

@@ -4,6 +4,7 @@
 //! and ended with BYE; after any 18x a failure is final (no double ringing); 486, 600, 603 and 604
 //! are final unless the candidate says otherwise.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -190,7 +191,7 @@ impl Call {
         }
         self.record_attempt(id, &Ending::of_response(response), core);
         self.give_up_all(core);
-        self.queue.clear();
+        self.queue = VecDeque::new();
         self.phase = Phase::Talking { with: id };
         self.story.answered_at = Some(core.now);
         self.ends_at = self

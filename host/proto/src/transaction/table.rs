@@ -125,7 +125,8 @@ struct Server {
     call: Option<CallKey>,
     flow: Flow,
     key: ServerTxKey,
-    last_response: Bytes,
+    /// Just its bytes: most transactions are finished, wait half a minute, and are never asked again.
+    last_response: Box<[u8]>,
     alarm: Alarm,
 }
 
@@ -361,7 +362,7 @@ impl Table {
             call,
             flow: flow.back_to_sender(request),
             key,
-            last_response: Bytes::new(),
+            last_response: Box::default(),
             alarm: Alarm::default(),
         };
         let server_key = self.servers.insert(server);
@@ -395,7 +396,7 @@ impl Table {
         };
         let step = server.step(input, env);
         if step.send {
-            server.last_response = response.clone();
+            server.last_response = Box::from(&response[..]);
             transmit(env, server.flow, response, None);
         }
         self.after_server_step(key, step, env);
@@ -492,10 +493,11 @@ impl Server {
         if step.resend && !self.last_response.is_empty() {
             env.out
                 .push_back(Output::Event(Event::Retransmitted { flow: self.flow }));
-            transmit(env, self.flow, self.last_response.clone(), None);
+            let again = Bytes::copy_from_slice(&self.last_response);
+            transmit(env, self.flow, again, None);
         }
         if self.is_accepted() {
-            self.last_response = Bytes::new();
+            self.last_response = Box::default();
         }
         step
     }

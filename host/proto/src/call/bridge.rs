@@ -91,17 +91,11 @@ impl Call {
         }
         match self.phase {
             Phase::Asking { .. } | Phase::Dialling => self.caller_gave_up(core),
-            Phase::Talking { with } => {
-                let by = if r.leg == LegId::A {
-                    EndedBy::Caller
-                } else {
-                    EndedBy::Callee
+            Phase::Talking(bridge) => {
+                let Some(other) = bridge.other(r.leg) else {
+                    return;
                 };
-                let other = if r.leg == LegId::A {
-                    LegId::B(with)
-                } else {
-                    LegId::A
-                };
+                let by = bridge.part_of(r.leg);
                 let cause = super::story::q850_in(&r.request).unwrap_or(16);
                 self.hang_up(other, core);
                 // The side that hung up may still wait for our ACK (its 2xx held an offer).
@@ -130,9 +124,9 @@ impl Call {
             Phase::Asking { .. } | Phase::Dialling => {
                 self.refuse(&super::Refusal::of(480), EndedBy::Host, core);
             }
-            Phase::Talking { with } => {
-                self.hang_up(LegId::A, core);
-                self.hang_up(LegId::B(with), core);
+            Phase::Talking(bridge) => {
+                self.hang_up(bridge.near, core);
+                self.hang_up(bridge.far, core);
                 self.end(EndedBy::Host, 200, q850, core);
             }
             Phase::Ended => {}
@@ -184,13 +178,9 @@ impl Call {
 
     /// The other leg of the bridge, while there is one.
     pub(super) fn other(&self, leg: LegId) -> Option<LegId> {
-        match (self.phase, leg) {
-            (Phase::Talking { with }, LegId::A) => Some(LegId::B(with)),
-            (Phase::Talking { with }, LegId::B(id)) if with == id => Some(LegId::A),
-            (
-                Phase::Asking { .. } | Phase::Dialling | Phase::Talking { .. } | Phase::Ended,
-                LegId::A | LegId::B(_),
-            ) => None,
+        match self.phase {
+            Phase::Talking(bridge) => bridge.other(leg),
+            Phase::Asking { .. } | Phase::Dialling | Phase::Ended => None,
         }
     }
 
@@ -235,7 +225,7 @@ impl Call {
         for leg in silent {
             match self.phase {
                 // RFC 3261 §13.3.1.4: without an ACK, the dialog is confirmed and then ended.
-                Phase::Talking { .. } => self.end_by_host(core),
+                Phase::Talking(_) => self.end_by_host(core),
                 Phase::Ended => {
                     let waits = self
                         .leg_mut(leg)

@@ -81,8 +81,36 @@ impl LegId {
 enum Phase {
     Asking { ask: AskId, until: Instant },
     Dialling,
-    Talking { with: AttemptId },
+    Talking(Bridge),
     Ended,
+}
+
+/// The two legs that talk to each other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Bridge {
+    /// Has the caller's part in records.
+    near: LegId,
+    /// Has the callee's part.
+    far: LegId,
+}
+
+impl Bridge {
+    /// The other leg of the two; none for a leg that is not of them.
+    fn other(self, leg: LegId) -> Option<LegId> {
+        match leg {
+            leg if leg == self.near => Some(self.far),
+            leg if leg == self.far => Some(self.near),
+            LegId::A | LegId::B(_) => None,
+        }
+    }
+
+    /// Whose end of the call a leg's hanging up is.
+    fn part_of(self, leg: LegId) -> EndedBy {
+        match leg == self.near {
+            true => EndedBy::Caller,
+            false => EndedBy::Callee,
+        }
+    }
 }
 
 /// A call.
@@ -195,7 +223,7 @@ impl Call {
     pub(crate) fn rearm(&mut self, core: &mut Core) {
         let asking = match self.phase {
             Phase::Asking { until, .. } => Some(until),
-            Phase::Dialling | Phase::Talking { .. } | Phase::Ended => None,
+            Phase::Dialling | Phase::Talking(_) | Phase::Ended => None,
         };
         let ends_at = self.ends_at.filter(|_| !self.is_ended());
         let attempts = self.attempts.iter().filter_map(Attempt::deadline);
@@ -296,11 +324,15 @@ impl Call {
             Phase::Asking { .. } => "asking",
             Phase::Dialling if ringing => "ringing",
             Phase::Dialling => "trying",
-            Phase::Talking { .. } => "answered",
+            Phase::Talking(_) => "answered",
             Phase::Ended => "ending",
         };
-        let b = match self.phase {
-            Phase::Talking { with } => self.leg(LegId::B(with)),
+        let near = match self.phase {
+            Phase::Talking(bridge) => self.leg(bridge.near),
+            Phase::Asking { .. } | Phase::Dialling | Phase::Ended => None,
+        };
+        let far = match self.phase {
+            Phase::Talking(bridge) => self.leg(bridge.far),
             Phase::Asking { .. } | Phase::Dialling | Phase::Ended => {
                 self.attempts.last().map(|a| &a.leg)
             }
@@ -310,8 +342,8 @@ impl Call {
             state,
             started_at: Instant::default(),
             answered_at: None,
-            a_leg: leg_view(&self.a),
-            b_leg: b.map(leg_view),
+            a_leg: leg_view(near.unwrap_or(&self.a)),
+            b_leg: far.map(leg_view),
             caller: self.query.call.caller.user.clone(),
             callee: self.query.call.callee.user.clone(),
             policy: self
@@ -339,7 +371,13 @@ impl Call {
             .count();
         match self.phase {
             Phase::Asking { .. } | Phase::Dialling => assert!(won == 0, "won but not answered"),
-            Phase::Talking { .. } => assert!(won == 1, "answered without a winner"),
+            Phase::Talking(bridge) => {
+                let legs = [bridge.near, bridge.far];
+                let dialled = legs.iter().filter(|leg| **leg != LegId::A).count();
+                assert!(won == dialled, "bridged legs that did not win");
+                let seats = legs.map(|leg| self.leg(leg).is_some_and(|l| l.seat.is_some()));
+                assert!(seats == [true, true], "a bridged leg without a seat");
+            }
             Phase::Ended => assert!(won <= 1, "two winners"),
         }
     }

@@ -13,7 +13,7 @@ use intertrunk_sip::{Message, Method, Name, reply};
 use super::attempt::{Attempt, AttemptId, AttemptState, Leg2xx, Order};
 use super::passing::{ALLOW, pass_headers};
 use super::story::{millis, q850_in};
-use super::{Call, LegId, Phase, Refusal, own};
+use super::{Bridge, Call, LegId, Phase, Refusal, own};
 use crate::ask::{AttemptFacts, Cause, CodeMap, WhenExhausted};
 use crate::core::Core;
 use crate::event::{AttemptRecord, EndedBy, Event};
@@ -192,7 +192,10 @@ impl Call {
         self.record_attempt(id, &Ending::of_response(response), core);
         self.give_up_all(core);
         self.queue = VecDeque::new();
-        self.phase = Phase::Talking { with: id };
+        self.phase = Phase::Talking(Bridge {
+            near: LegId::A,
+            far: LegId::B(id),
+        });
         self.story.answered_at = Some(core.now);
         self.ends_at = self
             .plan

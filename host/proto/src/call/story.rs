@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Call, LegId, Phase};
+use super::{Call, Phase};
 use crate::ask::PolicyFault;
 use crate::core::Core;
 use crate::event::{AttemptRecord, EndedBy, LadderStep, LadderWhat, Record};
@@ -67,7 +67,7 @@ impl Story {
         core: &Core,
     ) -> Record {
         let won = match call.phase {
-            Phase::Talking { with } => call.leg(LegId::B(with)).map(|l| Arc::clone(&l.trunk.name)),
+            Phase::Talking(bridge) => call.leg(bridge.far).map(|l| Arc::clone(&l.trunk.name)),
             Phase::Asking { .. } | Phase::Dialling | Phase::Ended => None,
         };
         let pin = call.pin.as_ref();

@@ -26,7 +26,9 @@ impl Watch {
         }
         // User agents of the simulation send 70; nothing forbids more, or the last hop (RFC 3261 §16.3).
         let excused = |w: &&String| w.starts_with("no legal Max-Forwards") && has_hops(bytes);
-        let wrong: Vec<_> = wrong.iter().filter(|w| !excused(w)).collect();
+        // A peer may send a description without an origin, or half of one.
+        let half = |w: &&String| w.starts_with("a description that is not under our origin");
+        let wrong: Vec<_> = wrong.iter().filter(|w| !excused(w) && !half(w)).collect();
         assert!(wrong.is_empty(), "to {to}: {wrong:?}");
     }
 

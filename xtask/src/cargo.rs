@@ -39,10 +39,10 @@ pub fn out_dir() -> Result<PathBuf> {
         .to_owned())
 }
 
-/// An empty directory for one run with a copy of `tests/{folder}`: nothing is written into the
-/// source tree.
-pub fn scratch_copy(folder: &str) -> Result<PathBuf> {
-    let dir = out_dir()?.join(folder);
+/// An empty directory `into` for one run, with a copy of `tests/{folder}`: nothing is written into
+/// the source tree.
+pub fn scratch_copy(folder: &str, into: &str) -> Result<PathBuf> {
+    let dir = out_dir()?.join(into);
     if dir.exists() {
         fs::remove_dir_all(&dir).with_context(|| format!("cannot empty {}", dir.display()))?;
     }

@@ -12,7 +12,7 @@ type Step = (&'static str, fn() -> Result<()>);
 const STEPS: [Step; 4] = [
     ("test", || test::run(&[])),
     ("demo", || demo::run(&[])),
-    ("interop", || interop::run(1000)),
+    ("interop", || interop::run(&interop::Args::default())),
     ("lint", lint::run),
 ];
 

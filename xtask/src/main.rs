@@ -42,12 +42,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// SIPp as PBX and gateways, hot swap every second meanwhile
-    Interop {
-        /// Calls of the long run, at 100 a second
-        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(100..=9000))]
-        calls: u32,
-    },
+    /// SIPp, Kamailio and baresip around `intertrunk run`: every call checked on both sides
+    Interop(interop::Args),
     /// SIPp load through Intertrunk and through Kamailio: CPU, delay and memory of a call
     Bench(bench::Args),
     /// libFuzzer on datagrams, streams, values and whole calls
@@ -62,7 +58,7 @@ fn main() -> ExitCode {
     let outcome = wasm_target::ensure().and_then(|()| match Args::parse().command {
         Command::Demo { args } => demo::run(&args),
         Command::Test { args } => test::run(&args),
-        Command::Interop { calls } => interop::run(calls),
+        Command::Interop(args) => interop::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Lint => lint::run(),

@@ -76,7 +76,7 @@ pub fn run(args: &Args) -> Result<()> {
         "two cores are needed: one for the router, one for SIPp"
     );
     cargo::run(&["build", "--release", "--package", "intertrunk"])?;
-    let dir = cargo::scratch_copy("bench")?;
+    let dir = cargo::scratch_copy("bench", "bench")?;
     let subjects = router::subjects(release_binary()?);
     stay_on_core_1()?;
     eprintln!("load average before: {}", load_average()?);

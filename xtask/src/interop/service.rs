@@ -23,12 +23,12 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts it in `dir` with the configuration there, and waits until it takes calls.
-    pub fn start(intertrunk: &Path, dir: &Path) -> Result<Service> {
+    /// Starts it in `dir` with the file `config` there, and waits until it takes calls.
+    pub fn start(intertrunk: &Path, dir: &Path, config: &str) -> Result<Service> {
         let log = File::create(dir.join("intertrunk.log"))?;
         let mut command = Command::new(intertrunk);
         command
-            .args(["run", "-c", "intertrunk.toml"])
+            .args(["run", "-c", config])
             .current_dir(dir)
             .stdout(log.try_clone()?)
             .stderr(log);

@@ -11,9 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::HOST;
 use super::process::{self, Process};
-
-const HOST: &str = "127.0.0.1:15060";
 
 /// A party that places calls.
 pub struct Caller {
@@ -128,8 +127,14 @@ impl Sipp {
     pub fn wait_until_bound(&self, deadline: Instant) -> Result<()> {
         let [a, b, c, d] = self.address.ip().octets();
         let port = self.address.port();
-        let socket = format!(" {d:02X}{c:02X}{b:02X}{a:02X}:{port:04X} ");
-        while !fs::read_to_string("/proc/net/udp")?.contains(&socket) {
+        // A TCP socket that listens is one without a peer.
+        let udp = format!(" {d:02X}{c:02X}{b:02X}{a:02X}:{port:04X} ");
+        let tcp = format!("{udp}00000000:0000 ");
+        let is_bound = || -> Result<bool> {
+            Ok(fs::read_to_string("/proc/net/udp")?.contains(&udp)
+                || fs::read_to_string("/proc/net/tcp")?.contains(&tcp))
+        };
+        while !is_bound()? {
             ensure!(Instant::now() < deadline, "sipp {} did not bind", self.name);
             thread::sleep(Duration::from_millis(10));
         }
@@ -178,6 +183,13 @@ pub struct Tally {
     pub failed: u32,
     pub retransmissions: u32,
     first_error: String,
+}
+
+impl Tally {
+    /// Whether it did all of `calls`, each as its scenario says.
+    pub fn is_good(&self, calls: u32) -> bool {
+        self.good == calls && self.failed == 0 && self.exit == Some(0)
+    }
 }
 
 impl fmt::Display for Tally {

@@ -1,0 +1,157 @@
+//! The table of `rules`: which scenario shows which rule of the call kernel, and what the call
+//! records must say of it.
+//!
+//! Each case has trunks of its own: `a` calls, `b`, `c`, … are tried in that order.
+
+use super::rules::Party::{Nobody, Unsendable};
+use super::rules::{Case, Party, Side};
+
+/// All cases, by rule.
+pub const CASES: &[Case] = &[
+    Case {
+        name: "k01-cancel-while-asking",
+        rules: "K1",
+        caller: "k01-caller.xml",
+        callees: &[plain(Nobody)],
+        policy: "slow",
+        calls: 3,
+        per_second: 1,
+        final_code: 487,
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k02-cancel-crosses-answer",
+        rules: "K2",
+        caller: "k02-caller.xml",
+        callees: &[sipp("k02-callee.xml")],
+        attempts: &[487],
+        final_code: 487,
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k03-forked-answers",
+        rules: "K3",
+        caller: "k03-caller.xml",
+        callees: &[sipp("k03-callee.xml")],
+        attempts: &[200],
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k05-busy-is-final",
+        rules: "K5",
+        caller: "k05-caller-busy.xml",
+        callees: &[sipp("k05-callee-busy.xml"), plain(Nobody)],
+        attempts: &[486],
+        final_code: 486,
+        ended_by: "callee",
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k05-no-double-ringing",
+        rules: "K5",
+        caller: "k05-caller-rang.xml",
+        callees: &[sipp("k05-callee-rang.xml"), plain(Nobody)],
+        attempts: &[503],
+        final_code: 503,
+        ended_by: "callee",
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k06-fails-at-once",
+        rules: "K6",
+        caller: "k06-caller.xml",
+        callees: &[plain(Unsendable), sipp("plain-callee.xml")],
+        attempts: &[503, 200],
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k07-glare",
+        rules: "K7",
+        caller: "k07-caller.xml",
+        callees: &[sipp("k07-callee.xml")],
+        attempts: &[200],
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k08-bye-crosses-reinvite",
+        rules: "K8",
+        caller: "k08-caller-reinvite.xml",
+        callees: &[sipp("k08-callee-reinvite.xml")],
+        attempts: &[200],
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k08-both-hang-up",
+        rules: "K8",
+        caller: "k08-caller-both.xml",
+        callees: &[sipp("k08-callee-both.xml")],
+        attempts: &[200],
+        ended_by: "callee",
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k09-delayed-offer",
+        rules: "K9",
+        caller: "k09-caller.xml",
+        callees: &[sipp("k09-callee.xml")],
+        attempts: &[200],
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k12-repeated-answer",
+        rules: "K12",
+        caller: "k12-caller.xml",
+        callees: &[sipp("k12-callee.xml")],
+        attempts: &[200],
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k13-hold-resume-refusal",
+        rules: "K13",
+        caller: "k13-caller.xml",
+        callees: &[sipp("k13-callee.xml")],
+        attempts: &[200],
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k18-no-hops-left",
+        rules: "K18",
+        caller: "k18-caller-exhausted.xml",
+        callees: &[],
+        records: 0,
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k18-one-hop-fewer",
+        rules: "K18",
+        caller: "k18-caller-hops.xml",
+        callees: &[sipp("k18-callee-hops.xml")],
+        attempts: &[200],
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k19-unknown-method",
+        rules: "K19",
+        caller: "k19-unknown.xml",
+        callees: &[],
+        records: 0,
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k19-inside-a-dialog",
+        rules: "K19",
+        caller: "k19-caller.xml",
+        callees: &[sipp("k19-callee.xml")],
+        attempts: &[200],
+        ..Case::PLAIN
+    },
+];
+
+/// SIPp, on a trunk with nothing special.
+const fn sipp(scenario: &'static str) -> Side {
+    plain(Party::Sipp(scenario))
+}
+
+const fn plain(party: Party) -> Side {
+    Side { party, trunk: "" }
+}

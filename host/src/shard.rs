@@ -33,6 +33,9 @@ pub const MAILBOX: Token = Token(usize::MAX);
 const DATAGRAMS_A_TURN: usize = 64;
 /// Timeouts that are handled in one turn.
 const TIMEOUTS_A_TURN: usize = 256;
+/// A decision that took longer than this many microseconds waits until what came meanwhile has been
+/// read: a CANCEL among it must win, or somebody would be dialled for a caller who is gone (K1).
+const PROMPT_DECISION_US: u32 = 2000;
 /// Seconds after which a caller that was shed may try again.
 const RETRY_AFTER: &str = "2";
 
@@ -98,6 +101,10 @@ pub struct Shard {
     mailboxes: Arc<[Mailbox]>,
     observer: Observer,
     due: VecDeque<Due>,
+    /// Answers of decisions that took long.
+    late: VecDeque<Late>,
+    /// How many of them this turn began with: at most one more is made in a turn.
+    late_due: usize,
     /// Who gave the answer that the machine is working on.
     answered: Option<(PolicyId, Pin)>,
     buffer: Vec<u8>,
@@ -114,6 +121,13 @@ enum Due {
         pin: Option<Pin>,
     },
     Unsent(TransmitId),
+}
+
+/// An answer that is handed in only after what came while its policy was deciding.
+struct Late {
+    ask: AskId,
+    policy: PolicyId,
+    answer: Box<Answer>,
 }
 
 impl Shard {
@@ -138,6 +152,8 @@ impl Shard {
             readable: vec![true; sockets.len()],
             forwarded_left: false,
             due: VecDeque::new(),
+            late: VecDeque::new(),
+            late_due: 0,
             answered: None,
             buffer: vec![0; DATAGRAM_BYTES_MAX],
             stopped: false,
@@ -162,15 +178,17 @@ impl Shard {
 
     fn turn(&mut self) {
         self.inbox.hush();
+        self.late_due = self.late.len();
         self.take_orders();
         self.take_forwarded();
         self.take_datagrams();
+        self.take_late();
         self.take_timeouts();
     }
 
     /// Sleeps until there is something to do.
     fn wait(&mut self) {
-        let busy = self.forwarded_left || self.readable.contains(&true);
+        let busy = self.forwarded_left || !self.late.is_empty() || self.readable.contains(&true);
         let patience = match self.b2bua.poll_timeout() {
             _ if busy => Some(Duration::ZERO),
             Some(at) => Some(at.since(self.clock.now())),
@@ -214,13 +232,16 @@ impl Shard {
                 return;
             };
             self.handle(Input::Received { flow, bytes });
+            if self.has_waited() {
+                return;
+            }
         }
     }
 
     fn take_datagrams(&mut self) {
         for socket in 0..self.sockets.len() {
             for _ in 0..DATAGRAMS_A_TURN {
-                if !self.readable[socket] {
+                if !self.readable[socket] || self.has_waited() {
                     break;
                 }
                 match self.sockets[socket].receive(&mut self.buffer) {
@@ -229,6 +250,26 @@ impl Shard {
                     Err(error) => tracing::debug!("receiving failed: {error}"),
                 }
             }
+        }
+    }
+
+    /// Whether a decision of this turn took long: the turn is over, so that the call which waits
+    /// for it does not wait for others as well.
+    fn has_waited(&self) -> bool {
+        self.late.len() > self.late_due
+    }
+
+    /// Hands in the answers that were there when this turn began.
+    fn take_late(&mut self) {
+        for _ in 0..self.late_due {
+            let late = self.late.pop_front();
+            let Late {
+                ask,
+                policy,
+                answer,
+            } = late.expect("only this loop takes answers away");
+            self.answered = answer.pin.clone().map(|pin| (policy, pin));
+            self.handle(Input::Answered { ask, answer });
         }
     }
 
@@ -275,7 +316,14 @@ impl Shard {
                 self.carry_out(output);
             }
             self.answered = None;
-            next = self.due.pop_front().map(|due| match due {
+            next = self.next_due();
+        }
+    }
+
+    /// The next input that follows from what the machine has said.
+    fn next_due(&mut self) -> Option<Input> {
+        loop {
+            let (ask, policy, answer) = match self.due.pop_front()? {
                 Due::Ask {
                     ask,
                     policy,
@@ -283,11 +331,19 @@ impl Shard {
                     invite,
                     pin,
                 } => {
-                    let answer = Box::new(self.decide(policy, *query, &invite, pin.as_ref()));
-                    self.answered = answer.pin.clone().map(|pin| (policy, pin));
-                    Input::Answered { ask, answer }
+                    let answer = self.decide(policy, *query, &invite, pin.as_ref());
+                    (ask, policy, Box::new(answer))
                 }
-                Due::Unsent(request) => Input::TransmitFailed(request),
+                Due::Unsent(request) => return Some(Input::TransmitFailed(request)),
+            };
+            if answer.decision_us <= PROMPT_DECISION_US {
+                self.answered = answer.pin.clone().map(|pin| (policy, pin));
+                return Some(Input::Answered { ask, answer });
+            }
+            self.late.push_back(Late {
+                ask,
+                policy,
+                answer,
             });
         }
     }

@@ -1,13 +1,17 @@
 //! `cargo xtask interop`: Intertrunk among programs that other people wrote, all on loopback.
 //!
 //! Groups of scenarios, each with a host of its own: streams of calls under hot swaps (`load`), a
-//! scenario for each rule of the call kernel that shows on the wire (`rules`). Every scenario is
-//! bounded in calls and in time, checked on both sides, and held against the call records; a table
-//! tells what came of each.
+//! scenario for each rule of the call kernel that shows on the wire (`rules`), a proxy in the path
+//! (`kamailio`), and telephones (`baresip`). Every scenario is bounded in calls and in time, checked
+//! on both sides, and held against the call records; a table tells what came of each.
 
+mod baresip;
 mod cases;
+mod control;
 mod http;
+mod kamailio;
 mod load;
+mod phone;
 pub mod process;
 mod records;
 mod rules;
@@ -77,7 +81,7 @@ struct Group {
     run: fn(&World) -> Result<Vec<Outcome>>,
 }
 
-const GROUPS: [Group; 2] = [load::GROUP, rules::GROUP];
+const GROUPS: [Group; 4] = [load::GROUP, rules::GROUP, kamailio::GROUP, baresip::GROUP];
 
 /// What every group needs of the run.
 struct World {

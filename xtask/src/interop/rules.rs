@@ -43,6 +43,11 @@ pub struct Case {
     pub ended_by: &'static str,
     /// Records that one call of the caller's leaves.
     pub records: u32,
+    /// The last of `callees` is reached from the first one's trunk, by a transfer, and from no
+    /// other.
+    pub transfers: bool,
+    /// How long it may take at most. One that takes longer than the others is played beside them.
+    pub seconds_max: u64,
 }
 
 /// One place to try.
@@ -78,11 +83,13 @@ impl Case {
         final_code: 200,
         ended_by: "caller",
         records: 1,
+        transfers: false,
+        seconds_max: SECONDS_MAX,
     };
 }
 
-/// How long one case may take, whatever its calls do.
-const CASE_TAKES_AT_MOST: Duration = Duration::from_secs(20);
+/// How long most cases may take, whatever their calls do.
+const SECONDS_MAX: u64 = 20;
 /// How long a called side may stay after the caller is done: a late datagram would still fail it.
 const LINGERS_FOR: Duration = Duration::from_secs(5);
 
@@ -114,21 +121,36 @@ fn run(world: &World) -> Result<Vec<Outcome>> {
         &dir.join("loop-forever.wasm"),
     )?;
     let service = Service::start(&world.intertrunk, dir, "rules.toml")?;
-    let mut outcomes = Vec::new();
-    let mut played = Vec::new();
-    for (number, case) in (1..).zip(CASES) {
-        if world.wants(case.name) {
-            eprintln!("{} calls: {}", case.calls, case.name);
-            outcomes.push(play(number, case, dir)?);
-            played.push((number, case));
-        }
-    }
+    let wanted = (1..).zip(CASES).filter(|(_, case)| world.wants(case.name));
+    let (long, short): (Vec<_>, Vec<_>) =
+        wanted.partition(|(_, case)| case.seconds_max > SECONDS_MAX);
+    let mut outcomes = play_all(&short, &long, dir)?;
+    let played = short.into_iter().chain(long);
     let records = Records::at_the_end_of(service, dir, &mut outcomes)?;
     for (outcome, (number, case)) in outcomes.iter_mut().zip(played) {
         let calls = case.calls * case.records;
         records.compare(&expected(number, case), calls, &mut outcome.faults);
     }
     Ok(outcomes)
+}
+
+/// Plays `short` one after the other, meanwhile all of `long`; the outcomes are in that order.
+fn play_all(short: &[(usize, &Case)], long: &[(usize, &Case)], dir: &Path) -> Result<Vec<Outcome>> {
+    thread::scope(|scope| {
+        let beside: Vec<_> = long
+            .iter()
+            .map(|(number, case)| scope.spawn(|| play(*number, case, dir)))
+            .collect();
+        let mut outcomes = Vec::new();
+        for (number, case) in short {
+            outcomes.push(play(*number, case, dir)?);
+        }
+        for case in beside {
+            let outcome = case.join();
+            outcomes.push(outcome.expect("whoever plays a case does not panic")?);
+        }
+        Ok(outcomes)
+    })
 }
 
 fn caller_address(number: usize) -> String {
@@ -189,12 +211,15 @@ fn configure(dir: &Path) -> Result<()> {
             section(&trunk_name(case, place), &peer, side.trunk)?;
             names.push(format!("\"{}\"", trunk_name(case, place)));
         }
-        if !names.is_empty() {
-            let to = names.join(", ");
-            write!(
-                routes,
-                "\n[[route]]\nname = \"{name}\"\nfrom = [\"{name}-a\"]\nprefix = \"+1\"\nto = [{to}]\n"
-            )?;
+        let target = if case.transfers { names.pop() } else { None };
+        for (from, to) in [("a", Some(names.join(", "))), ("b", target)] {
+            if let Some(to) = to.filter(|to| !to.is_empty()) {
+                write!(
+                    routes,
+                    "\n[[route]]\nname = \"{name}\"\nfrom = [\"{name}-{from}\"]\n\
+                     prefix = \"+1\"\nto = [{to}]\n"
+                )?;
+            }
         }
     }
     append(&dir.join("rules.toml"), &trunks)?;
@@ -212,8 +237,10 @@ enum Watch {
 }
 
 fn play(number: usize, case: &Case, dir: &Path) -> Result<Outcome> {
+    eprintln!("{} calls: {}", case.calls, case.name);
     let began = Instant::now();
-    let deadline = began + CASE_TAKES_AT_MOST;
+    let budget = Duration::from_secs(case.seconds_max);
+    let deadline = began + budget;
     let (mut running, mut watches, mut faults) = (Vec::new(), Vec::new(), Vec::new());
     for (place, side) in case.callees.iter().enumerate() {
         let address = callee_address(number, place);
@@ -223,7 +250,7 @@ fn play(number: usize, case: &Case, dir: &Path) -> Result<Outcome> {
                 scenario,
                 &address,
                 case.calls,
-                CASE_TAKES_AT_MOST,
+                budget,
                 &[],
             )?),
             Party::Nobody => watches.push(Watch::Silence(UdpSocket::bind(&address)?)),
@@ -242,7 +269,7 @@ fn play(number: usize, case: &Case, dir: &Path) -> Result<Outcome> {
         case.caller,
         &caller_address(number),
         case.calls,
-        CASE_TAKES_AT_MOST,
+        budget,
         &more,
     )?;
     while !caller.has_ended()? && Instant::now() < deadline {

@@ -13,7 +13,7 @@ use super::http;
 use super::process::Process;
 
 const ADMIN: &str = "127.0.0.1:18060";
-const STARTS_WITHIN: Duration = Duration::from_secs(30);
+const STARTS_WITHIN: Duration = Duration::from_secs(60);
 const HANGS_UP_WITHIN: Duration = Duration::from_secs(5);
 const DRAINS_WITHIN: Duration = Duration::from_secs(60);
 

@@ -1,0 +1,248 @@
+//! Calls between ordinary telephones: three baresips, each the peer of a trunk of its own.
+//!
+//! Nothing here writes SIP. The telephones are told what a person would do, and must tell in turn
+//! that it happened: who rings, whose sound arrives, why a call ended.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+
+use super::phone::{self, Line, Phone};
+use super::records::{Expected, Records};
+use super::service::Service;
+use super::{Group, HOST, Listed, Outcome, World};
+
+/// Telephones on the same table.
+pub const GROUP: Group = Group {
+    name: "baresip",
+    list: || SCENES.iter().map(Scene::listed).collect(),
+    run,
+};
+
+const ALICE: &str = "+15550001";
+const BOB: &str = "+15550002";
+
+/// What the telephones do, and what the record says of it.
+struct Scene {
+    name: &'static str,
+    rules: &'static str,
+    /// What is dialled, by nobody else, to reach Bob.
+    dialled: &'static str,
+    act: fn(&mut Phones, &Scene) -> Result<()>,
+    /// Trunk and code of each attempt.
+    attempts: &'static [(&'static str, u64)],
+    final_code: u64,
+    ended_by: &'static str,
+}
+
+impl Scene {
+    fn listed(&self) -> Listed {
+        Listed {
+            name: self.name,
+            rules: self.rules,
+            peers: "baresip, baresip",
+        }
+    }
+}
+
+const SCENES: &[Scene] = &[
+    Scene {
+        name: "phone-call",
+        rules: "",
+        dialled: "+15551012",
+        act: plain_call,
+        attempts: &[("bob", 200)],
+        final_code: 200,
+        ended_by: "callee",
+    },
+    Scene {
+        name: "phone-early-media",
+        rules: "",
+        dialled: "+15551022",
+        act: early_media,
+        attempts: &[("bob", 200)],
+        final_code: 200,
+        ended_by: "caller",
+    },
+    Scene {
+        name: "phone-hold-resume",
+        rules: "K13",
+        dialled: "+15551032",
+        act: hold_and_resume,
+        attempts: &[("bob", 200)],
+        final_code: 200,
+        ended_by: "caller",
+    },
+    Scene {
+        name: "phone-rejected",
+        rules: "K5",
+        dialled: "+15551042",
+        act: rejected,
+        attempts: &[("bob", 486)],
+        final_code: 486,
+        ended_by: "callee",
+    },
+    Scene {
+        name: "phone-given-up",
+        rules: "",
+        dialled: "+15551052",
+        act: given_up,
+        attempts: &[("bob", 487)],
+        final_code: 487,
+        ended_by: "caller",
+    },
+];
+
+/// Everybody's telephone.
+struct Phones {
+    alice: Phone,
+    bob: Phone,
+}
+
+fn run(world: &World) -> Result<Vec<Outcome>> {
+    let dir = &world.dir;
+    phone::ensure_installed()?;
+    let service = Service::start(&world.intertrunk, dir, "phones.toml")?;
+    let mut phones = Phones {
+        alice: start(dir, ALICE, "127.0.0.61")?,
+        bob: start(dir, BOB, "127.0.0.62")?,
+    };
+    let scenes = SCENES.iter().filter(|scene| world.wants(scene.name));
+    let scenes: Vec<&Scene> = scenes.collect();
+    let mut outcomes = Vec::new();
+    for scene in &scenes {
+        eprintln!("one call: {}", scene.name);
+        let began = Instant::now();
+        let came = play(scene, &mut phones);
+        outcomes.push(Outcome {
+            listed: scene.listed(),
+            calls: 1,
+            took: began.elapsed(),
+            faults: came.err().iter().map(|why| format!("{why:#}")).collect(),
+        });
+    }
+    let records = Records::at_the_end_of(service, dir, &mut outcomes)?;
+    for (outcome, scene) in outcomes.iter_mut().zip(scenes) {
+        let attempts = scene.attempts.iter();
+        let expected = Expected {
+            dialled: scene.dialled.to_owned(),
+            sent: BOB.to_owned(),
+            attempts: attempts.map(|(t, code)| ((*t).to_owned(), *code)).collect(),
+            final_code: scene.final_code,
+            ended_by: scene.ended_by,
+        };
+        records.compare(&expected, 1, &mut outcome.faults);
+    }
+    Ok(outcomes)
+}
+
+fn start(dir: &Path, number: &'static str, ip: &'static str) -> Result<Phone> {
+    let line = Line {
+        number,
+        ip,
+        outbound: "sip:127.0.0.1:15060",
+        params: "",
+        config: String::new(),
+    };
+    Phone::start(dir, &line)
+}
+
+/// One scene; whatever it leaves behind does not spoil the next.
+fn play(scene: &Scene, phones: &mut Phones) -> Result<()> {
+    for phone in [&mut phones.alice, &mut phones.bob] {
+        phone.forget()?;
+        phone.does("answermode", "manual")?;
+    }
+    let came = (scene.act)(phones, scene);
+    if came.is_err() {
+        for phone in [&mut phones.alice, &mut phones.bob] {
+            // Has no call to end, most of the time.
+            let _ = phone.does("hangup", "");
+        }
+    }
+    came
+}
+
+impl Phones {
+    /// Alice dials Bob, and it rings.
+    fn ring(&mut self, scene: &Scene) -> Result<()> {
+        self.alice.does("dial", &uri(scene.dialled))?;
+        let incoming = self.bob.sees("CALL_INCOMING")?;
+        let from = incoming["peeruri"].as_str().unwrap_or_default();
+        // The caller's number, at the host's address.
+        ensure!(from == uri(ALICE), "Bob is called by {from}");
+        Ok(())
+    }
+
+    /// Both talk to each other.
+    fn talk(&mut self, scene: &Scene) -> Result<()> {
+        self.ring(scene)?;
+        self.alice.sees("CALL_RINGING")?;
+        self.bob.does("accept", "")?;
+        self.bob.talks()?;
+        self.alice.talks()
+    }
+}
+
+fn uri(number: &str) -> String {
+    format!("sip:{number}@{HOST}")
+}
+
+fn plain_call(phones: &mut Phones, scene: &Scene) -> Result<()> {
+    phones.talk(scene)?;
+    phones.bob.does("hangup", "")?;
+    phones.alice.sees_the_end("reset by peer")
+}
+
+/// Bob answers with a 183 and sound before he takes the call.
+fn early_media(phones: &mut Phones, scene: &Scene) -> Result<()> {
+    phones.bob.does("answermode", "early")?;
+    phones.ring(scene)?;
+    phones.alice.sees("CALL_PROGRESS")?;
+    phones.alice.sees("CALL_RTPESTAB").context("early sound")?;
+    phones.bob.does("accept", "")?;
+    phones.alice.sees("CALL_ESTABLISHED")?;
+    phones.alice.does("hangup", "")?;
+    phones.bob.sees_the_end("reset by peer")
+}
+
+fn hold_and_resume(phones: &mut Phones, scene: &Scene) -> Result<()> {
+    phones.talk(scene)?;
+    phones.offers("hold", "a=sendonly")?;
+    phones.offers("resume", "a=sendrecv")?;
+    phones.alice.does("hangup", "")?;
+    phones.bob.sees_the_end("reset by peer")
+}
+
+impl Phones {
+    /// What Alice does offers this direction to Bob, and his answer comes back.
+    fn offers(&mut self, command: &str, direction: &str) -> Result<()> {
+        self.alice.forget()?;
+        self.bob.forget()?;
+        self.alice.does(command, "")?;
+        self.bob.sees("CALL_REMOTE_SDP")?;
+        self.alice.sees("CALL_REMOTE_SDP")?;
+        let trace = self.bob.trace()?;
+        let offer = trace.rsplit("\nINVITE ").next().unwrap_or_default();
+        let (offer, _) = offer.split_once("SIP/2.0 200").unwrap_or((offer, ""));
+        ensure!(
+            offer.contains(direction),
+            "Bob was not offered {direction}: {offer}"
+        );
+        Ok(())
+    }
+}
+
+fn rejected(phones: &mut Phones, scene: &Scene) -> Result<()> {
+    phones.ring(scene)?;
+    phones.bob.does("hangup", "")?;
+    phones.alice.sees_the_end("486")
+}
+
+fn given_up(phones: &mut Phones, scene: &Scene) -> Result<()> {
+    phones.ring(scene)?;
+    phones.alice.sees("CALL_RINGING")?;
+    phones.alice.does("hangup", "")?;
+    phones.bob.sees_the_end("reset by peer")
+}

@@ -1,0 +1,210 @@
+//! Kamailio, a stateful proxy that stays in the path, as a trunk: SIPp plays the telephones behind
+//! it, and the PBX on the host's other side.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use super::process::{self, Process};
+use super::records::{Expected, Records};
+use super::service::Service;
+use super::sipp::Sipp;
+use super::{Group, HOST, Listed, Outcome, World};
+
+/// Kamailio on one side.
+pub const GROUP: Group = Group {
+    name: "kamailio",
+    list: || PASSES.iter().map(Pass::listed).collect(),
+    run,
+};
+
+const PROXY: &str = "127.0.0.41:15100";
+/// Who is called behind the proxy, and who calls from there.
+const CALLED: &str = "127.0.0.42:15080";
+const CALLING: &str = "127.0.0.43:15080";
+/// The PBX, which calls and is called.
+const PBX: &str = "127.0.0.44:15080";
+
+const STARTS_WITHIN: Duration = Duration::from_secs(10);
+const TAKES_AT_MOST: Duration = Duration::from_secs(20);
+const LINGERS_FOR: Duration = Duration::from_secs(5);
+const CALLS: u32 = 10;
+
+/// Which way calls go.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    ToProxy,
+    FromProxy,
+}
+
+/// Some calls in one direction.
+struct Pass {
+    name: &'static str,
+    rules: &'static str,
+    way: Way,
+    /// How the called numbers begin, and of no other pass.
+    dialled: &'static str,
+    caller: &'static str,
+    callee: &'static str,
+    final_code: u64,
+    ended_by: &'static str,
+}
+
+impl Pass {
+    fn listed(&self) -> Listed {
+        Listed {
+            name: self.name,
+            rules: self.rules,
+            peers: match self.way {
+                Way::ToProxy => "SIPp, Kamailio, SIPp",
+                Way::FromProxy => "SIPp via Kamailio, SIPp",
+            },
+        }
+    }
+}
+
+const PASSES: &[Pass] = &[
+    Pass {
+        name: "proxy-calls-to",
+        rules: "",
+        way: Way::ToProxy,
+        dialled: "+1555701",
+        caller: "kamailio-caller.xml",
+        callee: "kamailio-ua.xml",
+        final_code: 200,
+        ended_by: "caller",
+    },
+    Pass {
+        name: "proxy-busy",
+        rules: "K5",
+        way: Way::ToProxy,
+        dialled: "+1555702",
+        caller: "kamailio-caller-busy.xml",
+        callee: "kamailio-ua-busy.xml",
+        final_code: 486,
+        ended_by: "callee",
+    },
+    Pass {
+        name: "proxy-cancel",
+        rules: "",
+        way: Way::ToProxy,
+        dialled: "+1555703",
+        caller: "kamailio-caller-cancels.xml",
+        callee: "kamailio-ua-cancelled.xml",
+        final_code: 487,
+        ended_by: "caller",
+    },
+    Pass {
+        name: "proxy-calls-from",
+        rules: "",
+        way: Way::FromProxy,
+        dialled: "+1555704",
+        caller: "kamailio-ua-calls.xml",
+        callee: "kamailio-gateway.xml",
+        final_code: 200,
+        ended_by: "callee",
+    },
+];
+
+/// Makes sure that Kamailio is there; installs it where that is possible without asking.
+fn ensure_installed() -> Result<()> {
+    if Path::new("/usr/sbin/kamailio").exists() {
+        return Ok(());
+    }
+    process::install("kamailio").context("kamailio is missing, https://www.kamailio.org")
+}
+
+fn run(world: &World) -> Result<Vec<Outcome>> {
+    let dir = &world.dir;
+    ensure_installed()?;
+    let _proxy = start_proxy(dir)?;
+    let service = Service::start(&world.intertrunk, dir, "kamailio.toml")?;
+    let passes = PASSES.iter().filter(|pass| world.wants(pass.name));
+    let passes: Vec<&Pass> = passes.collect();
+    let mut outcomes = Vec::new();
+    for pass in &passes {
+        eprintln!("{CALLS} calls: {}", pass.name);
+        outcomes.push(play(pass, dir)?);
+    }
+    let records = Records::at_the_end_of(service, dir, &mut outcomes)?;
+    for (outcome, pass) in outcomes.iter_mut().zip(passes) {
+        let trunk = match pass.way {
+            Way::ToProxy => "proxy",
+            Way::FromProxy => "pbx",
+        };
+        let expected = Expected {
+            dialled: pass.dialled.to_owned(),
+            sent: pass.dialled.to_owned(),
+            attempts: vec![(trunk.to_owned(), pass.final_code)],
+            final_code: pass.final_code,
+            ended_by: pass.ended_by,
+        };
+        records.compare(&expected, CALLS, &mut outcome.faults);
+    }
+    Ok(outcomes)
+}
+
+/// Starts it in the foreground and waits until its socket is bound.
+fn start_proxy(dir: &Path) -> Result<Process> {
+    let log = File::create(dir.join("kamailio.log"))?;
+    let mut command = Command::new("/usr/sbin/kamailio");
+    command
+        .args(["-f", "kamailio.cfg", "-DD", "-E", "-m", "32", "-M", "4"])
+        .args(["-w", ".", "-Y", "."])
+        .current_dir(dir)
+        .stdout(log.try_clone()?)
+        .stderr(log);
+    let mut process = Process::start("kamailio", &mut command)?;
+    let deadline = Instant::now() + STARTS_WITHIN;
+    // 127.0.0.41:15100, as the kernel writes it.
+    while !fs::read_to_string("/proc/net/udp")?.contains(" 2900007F:3AFC ") {
+        ensure!(
+            process.ended()?.is_none() && Instant::now() < deadline,
+            "kamailio did not start on {PROXY}; see {}/kamailio.log",
+            dir.display()
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(process)
+}
+
+fn play(pass: &Pass, dir: &Path) -> Result<Outcome> {
+    let began = Instant::now();
+    let deadline = began + TAKES_AT_MOST;
+    let (from, next, to) = match pass.way {
+        Way::ToProxy => (PBX, HOST, CALLED),
+        Way::FromProxy => (CALLING, PROXY, PBX),
+    };
+    let callee = Sipp::start(dir, pass.callee, to, CALLS, TAKES_AT_MOST, &[])?;
+    callee.wait_until_bound(deadline)?;
+    let more = [
+        "-s",
+        pass.dialled,
+        "-r",
+        "20",
+        "-cid_str",
+        "caller-%u-%p@%s",
+        next,
+    ];
+    let mut caller = Sipp::start(dir, pass.caller, from, CALLS, TAKES_AT_MOST, &more)?;
+    while !caller.has_ended()? && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(20));
+    }
+    let mut faults = Vec::new();
+    for sipp in [callee, caller] {
+        let tally = sipp.finish(Instant::now() + LINGERS_FOR)?;
+        if !tally.is_good(CALLS) {
+            faults.push(tally.to_string());
+        }
+    }
+    Ok(Outcome {
+        listed: pass.listed(),
+        calls: CALLS,
+        took: began.elapsed(),
+        faults,
+    })
+}

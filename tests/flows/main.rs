@@ -10,6 +10,7 @@ mod refused;
 mod renegotiated;
 mod strangers;
 mod targets;
+mod transferred;
 mod tried;
 
 use std::fs;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use intertrunk_proto::Rng;
 use intertrunk_proto::ask::{
-    Candidate, HeaderField, Plan, PolicyFault, Rejection, Verdict, WhenExhausted,
+    Candidate, HeaderField, Plan, PolicyFault, Query, Rejection, Verdict, WhenExhausted,
 };
 
 use crate::ms;
@@ -24,6 +24,8 @@ pub enum Decision {
 pub enum Mood {
     /// The same for every question.
     Always(Arc<dyn Fn() -> Decision>),
+    /// By what is asked.
+    Asked(Arc<dyn Fn(&Query) -> Decision>),
     /// Whatever the dice say.
     Random,
 }
@@ -41,6 +43,13 @@ impl Mood {
         }))
     }
 
+    /// Gives at once the verdict that it has for a question.
+    pub fn asked(verdict: impl Fn(&Query) -> Verdict + 'static) -> Mood {
+        Mood::Asked(Arc::new(move |query| {
+            Decision::After(Duration::ZERO, Box::new(Ok(verdict(query))))
+        }))
+    }
+
     /// Fails at once.
     pub fn fault(fault: PolicyFault) -> Mood {
         Mood::Always(Arc::new(move || {
@@ -49,9 +58,10 @@ impl Mood {
     }
 
     /// Decides about one question.
-    pub fn decide(&self, rng: &mut Rng) -> Decision {
+    pub fn decide(&self, query: &Query, rng: &mut Rng) -> Decision {
         match self {
             Mood::Always(decision) => decision(),
+            Mood::Asked(decision) => decision(query),
             Mood::Random => random(rng),
         }
     }

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use intertrunk_proto::ask::{Answer, Pin};
+use intertrunk_proto::ask::{Answer, Pin, Query};
 use intertrunk_proto::target::{Resolved, Target};
 use intertrunk_proto::trunk::{
-    Balance, IdentityRules, Peer, SourceMatch, Trunk, TrunkKind, TrunkState,
+    Balance, IdentityRules, Peer, SourceMatch, TransferRules, Trunk, TrunkKind, TrunkState,
 };
 use intertrunk_proto::{
     AskId, B2bua, CallId, Event, Fallback, Flow, Input, Instant, Listener, ListenerId, Output,
     Policy, PolicyId, Record, Rng, Snapshot, Transport, TrunkId,
 };
-use intertrunk_sip::Message;
+use intertrunk_sip::{Message, Method};
 
 use crate::net::{Datagram, Net, Weather};
 use crate::policy::{Decision, Mood};
@@ -338,7 +338,7 @@ impl World {
                     ..
                 } => {
                     let call_id = Bytes::copy_from_slice(invite.call_id());
-                    self.ask(Question { ask, call_id }, &query.call.id, pin);
+                    self.ask(Question { ask, call_id }, &query, pin);
                 }
                 Output::Event(event) => self.events.push((self.now, event)),
             }
@@ -437,7 +437,8 @@ impl World {
         }
     }
 
-    fn ask(&mut self, question: Question, call: &str, pin: Option<Pin>) {
+    fn ask(&mut self, question: Question, query: &Query, pin: Option<Pin>) {
+        let call = query.call.id.as_str();
         if let Some(reference) = &mut self.reference {
             reference.asked(&question.call_id, self.now + PATIENCE_WITH_POLICIES);
         }
@@ -458,7 +459,7 @@ impl World {
             return open.push((question, pin));
         }
         self.asked += 1;
-        if let Decision::After(delay, outcome) = self.mood.decide(&mut self.rng) {
+        if let Decision::After(delay, outcome) = self.mood.decide(query, &mut self.rng) {
             let answer = Answer {
                 outcome: *outcome,
                 pin: Some(pin),
@@ -494,6 +495,11 @@ fn arrow(now: Instant, from: &str, to: &str, line: &str) -> String {
 /// First line of a message as ladders show it: a response with the method that it answers.
 pub(crate) fn start_line(bytes: &Bytes) -> String {
     match Message::parse(bytes.clone()) {
+        // What a NOTIFY of a transfer is about is in its body.
+        Ok(m) if *m.method() == Method::Notify && m.has_body() && m.is_request() => {
+            let body = String::from_utf8_lossy(&m.body()).trim().to_owned();
+            format!("NOTIFY {}, {body}", m.request_uri())
+        }
         Ok(m) if m.is_request() => format!("{} {}", m.method(), m.request_uri()),
         Ok(m) => {
             let reason = String::from_utf8_lossy(m.reason()).into_owned();
@@ -549,6 +555,7 @@ pub fn snapshot(states: &[Arc<TrunkState>], edit: fn(&mut Trunk), fallback: Fall
                 failover_codes: vec![408, 500, 502, 503, 504],
                 pstn_to: Vec::new(),
                 identity: IdentityRules::default(),
+                transfers: TransferRules::default(),
                 state: Arc::clone(state),
             };
             edit(&mut trunk);

@@ -17,7 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use intertrunk_proto::ask::{Answer, Candidate, Plan, Verdict};
 use intertrunk_proto::trunk::{
-    Balance, IdentityRules, Peer, SourceMatch, Trunk, TrunkKind, TrunkState,
+    Balance, IdentityRules, Peer, SourceMatch, TransferRules, Trunk, TrunkKind, TrunkState,
 };
 use intertrunk_proto::{
     B2bua, Fallback, Flow, Input, Instant, Listener, ListenerId, Output, Policy, PolicyId,
@@ -331,6 +331,7 @@ fn trunk(id: u32, name: &str, kind: TrunkKind, address: &str) -> Trunk {
         failover_codes: vec![408, 500, 502, 503, 504],
         pstn_to: Vec::new(),
         identity: IdentityRules::default(),
+        transfers: TransferRules::default(),
         state: Arc::new(TrunkState::default()),
     }
 }

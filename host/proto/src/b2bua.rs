@@ -16,7 +16,7 @@ use intertrunk_sip::{Message, Method, Name, Read, Scheme, Token, read, reply, un
 use slotmap::SlotMap;
 
 use crate::ask::Answer;
-use crate::call::{ALLOW, Arrival, Call, CallKey, InDialog, LegId};
+use crate::call::{Arrival, Call, CallKey, InDialog, LegId, allow};
 use crate::core::Core;
 use crate::event::{DropCause, Event};
 use crate::io::{AskId, CallId, Flow, Input, Output};
@@ -376,7 +376,9 @@ impl B2bua {
         let mut b = reply(request, code, phrase, Some(&tag), Some(flow.remote));
         match code {
             200 | 405 => {
-                b.header(Name::Allow, ALLOW);
+                if let Some(trunk) = self.core.snapshot.identify(flow) {
+                    b.header(Name::Allow, allow(trunk));
+                }
                 b.header(Name::Accept, "application/sdp");
             }
             420 => {
@@ -501,6 +503,16 @@ fn tell(call: &mut Call, told: Told, core: &mut Core) {
         Told::Unsendable {
             owner: Owner::Relay(_, id),
         } => call.relay_silent(id, false, core),
+        Told::Response {
+            owner: Owner::Own(_, leg, _),
+            response,
+        } => call.own_answered(leg, &response, core),
+        Told::TimedOut {
+            owner: Owner::Own(_, leg, _),
+        }
+        | Told::Unsendable {
+            owner: Owner::Own(_, leg, _),
+        } => call.own_silent(leg, core),
         // The call has ended already; that its BYE or CANCEL is over is told below.
         Told::Response {
             owner: Owner::Call(_),
@@ -516,6 +528,7 @@ fn tell(call: &mut Call, told: Told, core: &mut Core) {
             match owner {
                 Owner::Attempt(_, id) => call.attempt_over(id),
                 Owner::Relay(_, id) => call.relay_over(id),
+                Owner::Own(_, leg, cseq) => call.own_over(leg, cseq),
                 Owner::Call(_) => {}
             }
             call.transaction_over();

@@ -13,6 +13,8 @@ pub struct Limits {
     pub attempts_max: usize,
     /// Times that a policy is asked for one call.
     pub asks_max: u8,
+    /// Transfers of one call.
+    pub transfers_max: u8,
     /// Early dialogs of one attempt (forking beyond us).
     pub early_dialogs_max: usize,
     /// Headers set or removed by one candidate.
@@ -33,6 +35,7 @@ impl Default for Limits {
             candidates_max: 32,
             attempts_max: 32,
             asks_max: 8,
+            transfers_max: 4,
             early_dialogs_max: 20,
             headers_max: 64,
             plan_bytes_max: 8 * 1024,

@@ -135,6 +135,19 @@ impl Default for IdentityRules {
     }
 }
 
+/// What the peers of a trunk may and can do to calls that are up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TransferRules {
+    /// A REFER of theirs is taken (RFC 3515).
+    pub may_refer: bool,
+}
+
+impl Default for TransferRules {
+    fn default() -> Self {
+        Self { may_refer: true }
+    }
+}
+
 /// One trunk of the running configuration.
 #[derive(Clone, Debug)]
 pub struct Trunk {
@@ -174,6 +187,8 @@ pub struct Trunk {
     pub pstn_to: Vec<TrunkId>,
     /// Identity headers.
     pub identity: IdentityRules,
+    /// Transfers.
+    pub transfers: TransferRules,
     /// What is true of it at this moment; survives reloads, shared by all shards.
     pub state: Arc<TrunkState>,
 }

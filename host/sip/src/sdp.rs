@@ -39,6 +39,23 @@ pub fn put_body(
     }
 }
 
+/// A session description without its directions: who says nothing of them sends and receives (RFC
+/// 8866 §6.7). So a party that was on hold is offered to another one.
+pub fn without_direction(body: &[u8]) -> Vec<u8> {
+    let is_direction = |line: &&[u8]| {
+        matches!(
+            trim(line),
+            b"a=sendrecv" | b"a=sendonly" | b"a=recvonly" | b"a=inactive"
+        )
+    };
+    let lines = body.split_inclusive(|b| *b == b'\n');
+    lines
+        .filter(|line| !is_direction(line))
+        .flatten()
+        .copied()
+        .collect()
+}
+
 /// What becomes of a line.
 enum Fate {
     Kept,
@@ -277,6 +294,13 @@ mod tests {
         ] {
             assert_eq!(rewritten(other, &body), body, "{other}");
         }
+    }
+
+    #[test]
+    fn who_was_on_hold_sends_and_receives() {
+        let held = "v=0\r\na=inactive\r\nm=audio 1\r\na=recvonly\r\na=recvonlyx\r\na=sendonly";
+        let active = super::without_direction(held.as_bytes());
+        assert_eq!(active, b"v=0\r\nm=audio 1\r\na=recvonlyx\r\n");
     }
 
     #[test]

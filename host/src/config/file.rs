@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use intertrunk_policy::Isolation;
-use intertrunk_proto::trunk::{Balance, IdentityRules, SourceMatch, TrunkKind};
+use intertrunk_proto::trunk::{Balance, IdentityRules, SourceMatch, TransferRules, TrunkKind};
 
 use super::read::{At, Place, Section, Source};
 use super::value::{self, PeerUri};
@@ -50,6 +50,7 @@ pub struct TrunkEntry {
     pub no_progress: Duration,
     pub failover_codes: Vec<u16>,
     pub identity: IdentityRules,
+    pub transfers: TransferRules,
     pub pstn_to: Vec<At<String>>,
 }
 
@@ -214,6 +215,9 @@ fn trunk(s: Section<'_>) -> TrunkEntry {
         identity: s
             .section("identity")
             .map_or_else(IdentityRules::default, identity),
+        transfers: TransferRules {
+            may_refer: s.flag("may_refer").unwrap_or(true),
+        },
         pstn_to: s.list("allow_pstn_to", value::name).unwrap_or_default(),
     };
     s.finish();

@@ -226,6 +226,7 @@ fn finish(draft: Draft<'_>, interner: &mut Interner) -> Option<Trunk> {
         failover_codes: entry.failover_codes.clone(),
         pstn_to,
         identity: entry.identity,
+        transfers: entry.transfers,
         state,
     })
 }

@@ -53,6 +53,8 @@ impl Ua {
             code: None,
             timed_out: false,
             branches_seen: BTreeMap::new(),
+            begun: now,
+            notes: Vec::new(),
             invite: Some(invite),
         };
         if matches!(manner.last, Final::Dead) {
@@ -161,6 +163,11 @@ impl Ua {
         }
         self.check_cseq(side, dialog, request, &branch);
         let code = match &method {
+            Method::Notify => {
+                let line = String::from_utf8_lossy(&request.body()).trim().to_owned();
+                side.notes.push(line);
+                200
+            }
             Method::Bye => {
                 side.dialogs[dialog].up = false;
                 side.dialogs[dialog].unacked = None;

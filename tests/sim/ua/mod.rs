@@ -8,6 +8,7 @@ mod caller;
 mod choice;
 mod manner;
 mod media;
+mod refer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -114,6 +115,9 @@ pub struct Side {
     /// The caller gave up without hearing anything.
     pub timed_out: bool,
     branches_seen: BTreeMap<String, Method>,
+    begun: Instant,
+    /// Status lines that it was told by NOTIFY.
+    notes: Vec<String>,
 }
 
 /// A user agent.
@@ -223,6 +227,8 @@ impl Ua {
             code: None,
             timed_out: false,
             branches_seen: BTreeMap::new(),
+            begun: now,
+            notes: Vec::new(),
             errand: Some(errand.clone()),
         };
         let body = errand.offer.then_some("offer");

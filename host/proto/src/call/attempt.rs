@@ -10,7 +10,7 @@ use bytes::Bytes;
 use intertrunk_sip::{Line, Message, Name, Token, escape_user};
 
 use super::leg::Leg;
-use super::passing::{ALLOW, pass_headers};
+use super::passing::pass_headers;
 use crate::ask::{Candidate, Param, Party, Privacy, Query, Scheme};
 use crate::core::Core;
 use crate::target::{Mark, Target};
@@ -56,6 +56,8 @@ pub(crate) enum AttemptState {
     Cancelled,
     /// Its 2xx made the call.
     Won,
+    /// Its 2xx made the call; since then it has hung up, or another has its place.
+    Left,
     /// Finished without making the call.
     Over,
 }
@@ -109,7 +111,7 @@ impl Attempt {
             AttemptState::Calling => self.no_progress_at.into_iter().chain(self.ring_until).min(),
             AttemptState::Ringing => self.ring_until,
             AttemptState::CancelWaits | AttemptState::Cancelled => self.cancel_until,
-            AttemptState::Won | AttemptState::Over => None,
+            AttemptState::Won | AttemptState::Left | AttemptState::Over => None,
         };
         own.into_iter().chain(self.leg.deadline()).min()
     }
@@ -261,7 +263,7 @@ pub(crate) fn print_invite(
         .chain(&candidate.remove_headers);
     let edited: Vec<Name> = named.map(|name| Name::of(name.as_bytes())).collect();
     if !edited.contains(&Name::Allow) {
-        b.header(Name::Allow, ALLOW);
+        b.header(Name::Allow, leg.allow());
     }
     if let Some(asserted) = &dialled.asserted
         && !edited.contains(&Name::PAssertedIdentity)

@@ -53,6 +53,8 @@ impl Call {
         query.seed = core.rng.next_u64();
         query.explain = core.snapshot.explain;
         let dialog = Dialog::of_invite(&invite, tag, flow);
+        let mut a = Leg::new(Arc::clone(&trunk), listener, dialog, seat);
+        a.hear(&invite);
         let mut call = Call {
             id,
             key,
@@ -61,7 +63,7 @@ impl Call {
             asks: 0,
             pin: None,
             query: Box::new(query),
-            a: Leg::new(Arc::clone(&trunk), listener, dialog, seat),
+            a,
             a_flow: flow,
             origin,
             a_server,
@@ -72,6 +74,9 @@ impl Call {
             relays: Vec::new(),
             next_relay: 0,
             ends_at: None,
+            change: None,
+            own_offer: None,
+            transfers: 0,
             story: Story::begun(core.now),
             open: 1,
             alarm: Alarm::default(),
@@ -97,7 +102,7 @@ impl Call {
 
     /// Puts the question. Its deadline is a timer of ours: the shell may be late, or never answer.
     pub(super) fn ask(&mut self, cause: Cause, core: &mut Core) {
-        let Some(invite) = self.invite.clone() else {
+        let Some(invite) = self.wanted() else {
             return;
         };
         if self.asks >= core.snapshot.limits.asks_max {
@@ -110,13 +115,13 @@ impl Call {
         self.asks += 1;
         let ask = AskId(core.rng.next_u64());
         let until = core.now + self.policy.deadline + core.snapshot.timers.ask_grace;
-        self.phase = Phase::Asking { ask, until };
-        self.query.cause = cause;
+        self.now_asking(ask, until);
+        self.question_mut().cause = cause;
         core.asks.insert(ask, self.key);
         core.out.push_back(Output::Ask {
             ask,
             policy: self.policy.id,
-            query: self.query.clone(),
+            query: Box::new(self.question().clone()),
             invite,
             pin: self.pin.clone(),
         });
@@ -125,8 +130,7 @@ impl Call {
 
     /// The answer has come. False if this call is not waiting for it.
     pub(crate) fn answered(&mut self, ask: AskId, answer: Answer, core: &mut Core) -> bool {
-        let waiting = matches!(self.phase, Phase::Asking { ask: mine, .. } if mine == ask);
-        if !waiting {
+        if self.asking().is_none_or(|(mine, _)| mine != ask) {
             return false;
         }
         self.story.decision_us = self.story.decision_us.saturating_add(answer.decision_us);
@@ -144,7 +148,7 @@ impl Call {
 
     fn obey(&mut self, verdict: Verdict, core: &mut Core) {
         let policy = Arc::clone(&self.policy);
-        let (judged, notes) = judge(verdict, &self.a.trunk, &core.snapshot, Some(&policy));
+        let (judged, notes) = judge(verdict, &self.ingress(), &core.snapshot, Some(&policy));
         if let Judged::Fault(fault) = judged {
             self.story.refused.extend(notes);
             return self.fall_back(fault, core);
@@ -161,11 +165,14 @@ impl Call {
 
     fn carry_out(&mut self, judged: Judged, core: &mut Core) {
         match judged {
-            Judged::Connect { accepted, plan } => {
-                self.query.cookie.clone_from(&plan.cookie);
+            Judged::Connect { accepted, mut plan } => {
+                self.question_mut().cookie.clone_from(&plan.cookie);
+                if let Some(change) = &self.change {
+                    plan.tags.splice(0..0, change.tags_before.iter().cloned());
+                }
                 self.plan = plan;
                 self.queue = tries_of(accepted, self.asks, core);
-                self.phase = Phase::Dialling;
+                self.now_dialling();
                 self.dial_next(None, core);
             }
             Judged::Reject(r) => {
@@ -213,7 +220,7 @@ impl Call {
                 };
                 // The fallback's own routes pass the same guards; only grants do not apply.
                 let verdict = Verdict::Connect(plan);
-                let (judged, notes) = judge(verdict, &self.a.trunk, &core.snapshot, None);
+                let (judged, notes) = judge(verdict, &self.ingress(), &core.snapshot, None);
                 self.story.refused.extend(notes);
                 self.carry_out(judged, core);
             }
@@ -221,8 +228,9 @@ impl Call {
                 Some(policy) => {
                     self.policy = policy;
                     self.pin = None;
-                    let cause = std::mem::take(&mut self.query.cause);
-                    self.query.cookie = Vec::new();
+                    let question = self.question_mut();
+                    let cause = std::mem::take(&mut question.cause);
+                    question.cookie = Vec::new();
                     self.ask(cause, core);
                 }
                 None => self.refuse(&Refusal::of(503), EndedBy::Host, core),

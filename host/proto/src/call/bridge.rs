@@ -5,7 +5,6 @@
 use intertrunk_sip::{Message, Method, Name, reply};
 
 use super::leg::Body;
-use super::passing::ALLOW;
 use super::relay::Cancel;
 use super::{Call, LegId, Phase, own};
 use crate::core::Core;
@@ -43,6 +42,9 @@ impl Call {
         if bye_waits {
             return self.send_bye(leg, core);
         }
+        if let Some(l) = self.leg_mut(leg) {
+            l.hear(ack);
+        }
         if let Some(other) = self.other(leg)
             && let Some(o) = self.leg_mut(other)
             && let Some(cseq) = o.owes_ack
@@ -65,6 +67,7 @@ impl Call {
         }
         match method {
             Method::Bye => self.bye(&r, core),
+            Method::Refer => self.refer(&r, core),
             Method::Invite
             | Method::Info
             | Method::Update
@@ -75,7 +78,6 @@ impl Call {
             | Method::Cancel
             | Method::Register
             | Method::Prack
-            | Method::Refer
             | Method::Subscribe
             | Method::Publish
             | Method::Other(_) => self.reply_plain(&r, 405, None, core),
@@ -92,9 +94,12 @@ impl Call {
         match self.phase {
             Phase::Asking { .. } | Phase::Dialling => self.caller_gave_up(core),
             Phase::Talking(bridge) => {
-                let Some(other) = bridge.other(r.leg) else {
-                    return;
+                let leaves = self.change.as_ref().map(|c| c.leaves);
+                let Some(other) = bridge.other(r.leg).filter(|_| leaves != Some(r.leg)) else {
+                    // It is leaving anyway, has left, or has not come in yet (`change`).
+                    return self.settle_ack(r.leg, core);
                 };
+                self.drop_change(core);
                 let by = bridge.part_of(r.leg);
                 let cause = super::story::q850_in(&r.request).unwrap_or(16);
                 self.hang_up(other, core);
@@ -125,6 +130,7 @@ impl Call {
                 self.refuse(&super::Refusal::of(480), EndedBy::Host, core);
             }
             Phase::Talking(bridge) => {
+                self.drop_change(core);
                 self.hang_up(bridge.near, core);
                 self.hang_up(bridge.far, core);
                 self.end(EndedBy::Host, 200, q850, core);
@@ -136,7 +142,10 @@ impl Call {
 
     /// Sends BYE, or has it wait: a callee must not hang up before the ACK of its 2xx has come
     /// (RFC 3261 §15).
-    fn hang_up(&mut self, leg: LegId, core: &mut Core) {
+    pub(super) fn hang_up(&mut self, leg: LegId, core: &mut Core) {
+        if self.leg(leg).is_none_or(|l| l.over) {
+            return;
+        }
         self.settle_ack(leg, core);
         let waits = self.leg_mut(leg).is_some_and(|l| {
             l.bye_waits = l.unacked.is_some();
@@ -160,6 +169,7 @@ impl Call {
     fn send_bye(&mut self, leg: LegId, core: &mut Core) {
         let owner = own(self);
         let Some(l) = self.leg_mut(leg) else { return };
+        l.over = true;
         let (b, branch) = l.request(&Method::Bye, 70, core);
         let flow = l.dialog.flow();
         let bytes = b.finish(None);
@@ -253,7 +263,8 @@ impl Call {
         let phrase = intertrunk_sip::reason_phrase(code);
         let mut b = reply(&r.request, code, phrase, None, Some(r.flow.remote));
         if code == 405 {
-            b.header(Name::Allow, ALLOW);
+            let leg = self.leg(r.leg).expect("a request comes in on a leg");
+            b.header(Name::Allow, leg.allow());
         }
         if let Some(seconds) = retry_s {
             b.header_fmt(Name::RetryAfter, format_args!("{seconds}"));

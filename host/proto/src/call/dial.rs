@@ -47,7 +47,7 @@ impl Call {
         let seat = Seat::take(&trunk, Direction::Out);
         let unresolved = target.is_none();
         let (Some(listener), Some(target), Some(seat), true, Some(invite)) =
-            (listener, target, seat, room, self.invite.clone())
+            (listener, target, seat, room, self.wanted())
         else {
             let why = match room {
                 false => "too many attempts",
@@ -67,7 +67,13 @@ impl Call {
             return Err(Ending::of(503, why));
         };
         let id = AttemptId(u8::try_from(self.attempts.len()).expect("attempts are bounded"));
-        let dialled = Dialled::of(&candidate, &self.query, &trunk, &peer, &listener.advertise);
+        let dialled = Dialled::of(
+            &candidate,
+            self.question(),
+            &trunk,
+            &peer,
+            &listener.advertise,
+        );
         let flow = Flow {
             listener: trunk.listen,
             remote: target.address,
@@ -84,10 +90,12 @@ impl Call {
         );
         core.legs.insert(tag, (self.key, LegId::B(id)));
         let mut leg = Leg::new(Arc::clone(&trunk), listener, dialog, seat);
-        let trusted = self.a.trunk.identity.trusted;
+        let trusted = self.ingress().identity.trusted;
         let (bytes, branch) = print_invite(&mut leg, &invite, &candidate, &dialled, trusted, core);
-        self.story.caller_out = Some(dialled.caller);
-        self.story.callee_out = Some(dialled.callee);
+        if self.change.is_none() {
+            self.story.caller_out = Some(dialled.caller);
+            self.story.callee_out = Some(dialled.callee);
+        }
         let owner = Owner::Attempt(self.key, id);
         self.open += 1;
         let client = core.send(Sending {
@@ -230,6 +238,7 @@ impl Call {
                 | AttemptState::CancelWaits
                 | AttemptState::Cancelled
                 | AttemptState::Won
+                | AttemptState::Left
                 | AttemptState::Over => {}
             }
         }
@@ -255,7 +264,7 @@ impl Call {
             code: 408,
         });
         self.give_up(id, core);
-        if self.phase == Phase::Dialling && !self.attempts.iter().any(Attempt::is_live) {
+        if self.is_dialling() && !self.attempts.iter().any(Attempt::is_live) {
             match self.has_rung(order) {
                 true => self.finish_failed(&failure, core),
                 false => self.dial_next(Some(failure), core),

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use intertrunk_sip::sdp::{Origin, put_body};
 use intertrunk_sip::{Builder, Message, Method, Name};
 
+use super::passing::allow;
 use crate::core::Core;
 use crate::dialog::{Dialog, RequestLine};
 use crate::io::Flow;
@@ -32,6 +33,10 @@ pub(crate) struct Leg {
     pub(crate) owes_ack: Option<u32>,
     /// The BYE has to wait for the ACK of our 2xx (RFC 3261 §15).
     pub(crate) bye_waits: bool,
+    /// The dialog has ended: BYE came, or went.
+    pub(crate) over: bool,
+    /// How the peer has described its side of the session last.
+    pub(crate) said: Option<Bytes>,
     /// Version of the session description that we sent last, 0 before the first one.
     sdp_version: u32,
     /// What it said beside its origin.
@@ -64,6 +69,8 @@ impl Leg {
             ack: None,
             owes_ack: None,
             bye_waits: false,
+            over: false,
+            said: None,
             sdp_version: 0,
             sdp_digest: 0,
         }
@@ -72,6 +79,19 @@ impl Leg {
     /// Contact of everything that we send on this leg.
     pub(crate) fn contact(&self) -> String {
         ["<sip:", &self.listener.advertise, ">"].concat()
+    }
+
+    /// Methods that we take from this peer.
+    pub(crate) fn allow(&self) -> &'static str {
+        allow(&self.trunk)
+    }
+
+    /// Remembers the session description in a message of the peer, if there is one: for those who
+    /// are to talk to this peer later.
+    pub(crate) fn hear(&mut self, message: &Message) {
+        if message.has_body() && content_type_of(message).eq_ignore_ascii_case(b"application/sdp") {
+            self.said = Some(message.body());
+        }
     }
 
     /// Begins a request of this leg's dialog.
@@ -160,6 +180,7 @@ impl Leg {
     /// The peer has ended the dialog and needs no BYE of ours. It may still need our 2xx: its BYE
     /// can overtake that, and its INVITE must have an end.
     pub(crate) fn hung_up(&mut self) {
+        self.over = true;
         self.bye_waits = false;
     }
 

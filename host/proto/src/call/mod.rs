@@ -13,17 +13,22 @@
 //! - `outcome`: what the called sides answer, and failover
 //! - `bridge`: ACK, BYE and what ends an answered call
 //! - `offer`: who may ask for another session, and who has to wait
+//! - `change`, `refer`, `notify`, `join`: a party of an answered call changes
 //! - `relay`: requests that cross from one leg to the other
 //! - `story`: what is remembered for the record
 
 mod attempt;
 mod begin;
 mod bridge;
+mod change;
 mod dial;
+mod join;
 mod leg;
+mod notify;
 mod offer;
 mod outcome;
 mod passing;
+mod refer;
 mod relay;
 mod story;
 
@@ -38,8 +43,10 @@ pub use self::attempt::Dialled;
 use self::attempt::{Attempt, AttemptState, Try};
 pub(crate) use self::begin::Arrival;
 pub(crate) use self::bridge::InDialog;
+use self::change::{Change, Step};
+use self::join::OwnOffer;
 use self::leg::Leg;
-pub(crate) use self::passing::ALLOW;
+pub(crate) use self::passing::allow;
 use self::relay::Relay;
 pub(crate) use self::relay::RelayId;
 use self::story::Story;
@@ -135,6 +142,12 @@ pub(crate) struct Call {
     relays: Vec<Relay>,
     next_relay: u16,
     ends_at: Option<Instant>,
+    /// A party of the bridge is changing.
+    change: Option<Box<Change>>,
+    /// A re-INVITE of the host's own.
+    own_offer: Option<Box<OwnOffer>>,
+    /// Transfers so far.
+    transfers: u8,
     story: Story,
     /// Transactions that may still speak to this call.
     open: u32,
@@ -208,7 +221,7 @@ impl Call {
             return;
         }
         let now = core.now;
-        if let Phase::Asking { ask, until } = self.phase
+        if let Some((ask, until)) = self.asking()
             && until <= now
         {
             core.asks.remove(&ask);
@@ -216,15 +229,13 @@ impl Call {
         }
         self.dial_clock(core);
         self.bridge_clock(core);
+        self.own_clock(core);
         self.rearm(core);
     }
 
     /// Arranges to be woken at the next deadline.
     pub(crate) fn rearm(&mut self, core: &mut Core) {
-        let asking = match self.phase {
-            Phase::Asking { until, .. } => Some(until),
-            Phase::Dialling | Phase::Talking(_) | Phase::Ended => None,
-        };
+        let asking = self.asking().map(|(_, until)| until);
         let ends_at = self.ends_at.filter(|_| !self.is_ended());
         let attempts = self.attempts.iter().filter_map(Attempt::deadline);
         let at = attempts
@@ -232,6 +243,7 @@ impl Call {
             .chain(ends_at)
             .chain(self.a.deadline())
             .chain(self.relays.iter().filter_map(|r| r.until))
+            .chain(self.own_offer.as_ref().map(|o| o.until))
             .min();
         core.ensure_call(self.key, &mut self.alarm, at);
     }
@@ -263,8 +275,12 @@ impl Call {
         self.note(leg, sent, LadderWhat::Response(code, method), core);
     }
 
-    /// Refuses the caller's INVITE with a final code, and ends the call.
+    /// Refuses the caller's INVITE with a final code, and ends the call; or refuses a transfer, and
+    /// the call goes on.
     fn refuse(&mut self, refusal: &Refusal<'_>, by: EndedBy, core: &mut Core) {
+        if self.change.is_some() {
+            return self.change_refused(refusal.code, core);
+        }
         if let Some(invite) = self.invite.clone() {
             let tag = self.a.dialog.local_tag.to_string();
             let source = Some(self.a_flow.remote);
@@ -288,9 +304,11 @@ impl Call {
     /// Ends the call: gives up what is being tried, gives back its places, writes its record.
     fn end(&mut self, by: EndedBy, code: u16, q850: u16, core: &mut Core) {
         assert!(!self.is_ended(), "a call ends once");
-        if let Phase::Asking { ask, .. } = self.phase {
+        if let Some((ask, _)) = self.asking() {
             core.asks.remove(&ask);
         }
+        self.drop_change(core);
+        self.give_up_own(core);
         self.give_up_all(core);
         self.answer_relays(core);
         let record = self.story.close(self, by, code, q850, core);
@@ -374,11 +392,13 @@ impl Call {
             Phase::Talking(bridge) => {
                 let legs = [bridge.near, bridge.far];
                 let dialled = legs.iter().filter(|leg| **leg != LegId::A).count();
-                assert!(won == dialled, "bridged legs that did not win");
+                let step = self.change.as_ref().map(|c| c.step);
+                let joining = usize::from(matches!(step, Some(Step::Joining { .. })));
+                assert!(won == dialled + joining, "answered legs that have no part");
                 let seats = legs.map(|leg| self.leg(leg).is_some_and(|l| l.seat.is_some()));
                 assert!(seats == [true, true], "a bridged leg without a seat");
             }
-            Phase::Ended => assert!(won <= 1, "two winners"),
+            Phase::Ended => assert!(won <= 2, "more winners than parties"),
         }
     }
 }

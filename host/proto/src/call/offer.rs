@@ -17,6 +17,8 @@ pub(super) enum Negotiation {
     Idle,
     /// This side has asked, with an offer or for one.
     AskedBy(LegId),
+    /// The host has asked by itself (`join`).
+    AskedByHost,
 }
 
 impl Call {
@@ -25,6 +27,7 @@ impl Call {
         let mut relays = self.relays.iter();
         match relays.find(|r| r.negotiates && r.request.is_some()) {
             Some(relay) => Negotiation::AskedBy(relay.from),
+            None if self.is_offering() => Negotiation::AskedByHost,
             None => Negotiation::Idle,
         }
     }
@@ -40,7 +43,7 @@ impl Call {
         let unacked = self.leg(from).is_some_and(|l| l.unacked.is_some());
         match self.negotiation() {
             Negotiation::AskedBy(side) if side == from => Some(500),
-            Negotiation::AskedBy(_) => Some(491),
+            Negotiation::AskedBy(_) | Negotiation::AskedByHost => Some(491),
             Negotiation::Idle => unacked.then_some(500),
         }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use intertrunk_sip::{Message, Method, Name, reply};
 
 use super::attempt::{Attempt, AttemptId, AttemptState, Leg2xx, Order};
-use super::passing::{ALLOW, pass_headers};
+use super::passing::pass_headers;
 use super::story::{millis, q850_in};
 use super::{Bridge, Call, LegId, Phase, Refusal, own};
 use crate::ask::{AttemptFacts, Cause, CodeMap, WhenExhausted};
@@ -45,7 +45,7 @@ impl Ending {
         }
     }
 
-    fn of_response(response: &Message) -> Ending {
+    pub(super) fn of_response(response: &Message) -> Ending {
         Ending {
             code: response.status(),
             reason: String::from_utf8_lossy(response.reason()).into_owned(),
@@ -78,7 +78,10 @@ impl Call {
         attempt.answered_at_all = true;
         match attempt.state {
             AttemptState::CancelWaits => return self.cancel(id, core),
-            AttemptState::Cancelled | AttemptState::Won | AttemptState::Over => return,
+            AttemptState::Cancelled
+            | AttemptState::Won
+            | AttemptState::Left
+            | AttemptState::Over => return,
             AttemptState::Calling | AttemptState::Ringing => {}
         }
         if response.status() == 100 {
@@ -97,19 +100,26 @@ impl Call {
             }
             attempt.early_tags.push(tag.into());
         }
-        self.relay_answer(response, core);
+        attempt.leg.hear(response);
+        match self.change.is_some() {
+            true => self.notify(response.status(), false, core),
+            false => drop(self.relay_answer(response, core)),
+        }
     }
 
     fn success(&mut self, id: AttemptId, response: &Message, core: &mut Core) {
-        let dialling = self.phase == Phase::Dialling;
+        let dialling = self.is_dialling();
         let Some(attempt) = self.attempt_mut(id) else {
             return;
         };
         if attempt.is_live() && dialling {
-            return self.won(id, response, core);
+            return match self.change.is_some() {
+                true => self.newcomer_answered(id, response, core),
+                false => self.won(id, response, core),
+            };
         }
         let to_tag = response.to_tag().unwrap_or_default();
-        let winner = attempt.state == AttemptState::Won
+        let winner = matches!(attempt.state, AttemptState::Won | AttemptState::Left)
             && attempt.leg.dialog.remote_tag.as_deref().unwrap_or_default() == to_tag;
         if winner {
             // The 2xx again: the ACK was lost. If it still waits for the caller's, nothing is due.
@@ -133,7 +143,7 @@ impl Call {
         if attempt.losers.len() >= core.snapshot.limits.early_dialogs_max {
             return;
         }
-        if attempt.state != AttemptState::Won {
+        if !matches!(attempt.state, AttemptState::Won | AttemptState::Left) {
             attempt.state = AttemptState::Over;
         }
         let mut dialog = attempt.leg.dialog.answered(response);
@@ -182,6 +192,7 @@ impl Call {
             .pdd_ms
             .get_or_insert_with(|| millis(core.now.since(attempt.started)));
         attempt.leg.dialog = attempt.leg.dialog.answered(response);
+        attempt.leg.hear(response);
         if invite.has_body() {
             attempt.leg.send_ack(response.cseq(), None, core);
             self.note_request(LegId::B(id), true, &Method::Ack, core);
@@ -219,7 +230,7 @@ impl Call {
             b.raw_line(line.raw);
         }
         b.header(Name::Contact, self.a.contact());
-        b.header(Name::Allow, ALLOW);
+        b.header(Name::Allow, self.a.allow());
         pass_headers(&mut b, response, self.a.trunk.identity, false, |_| false);
         let bytes = self.a.finish_like(b, response, core);
         core.respond(self.a_server, code, bytes.clone());
@@ -263,9 +274,10 @@ impl Call {
             return;
         };
         let was_live = attempt.is_live();
-        if attempt.state != AttemptState::Won {
-            attempt.state = AttemptState::Over;
+        if matches!(attempt.state, AttemptState::Won | AttemptState::Left) {
+            return;
         }
+        attempt.state = AttemptState::Over;
         attempt.leg.seat = None;
         if !was_live {
             return;
@@ -277,7 +289,7 @@ impl Call {
             trunk,
             code: failure.code,
         });
-        if self.phase == Phase::Dialling {
+        if self.is_dialling() {
             self.after_failure(id, failure, core);
         }
     }
@@ -315,7 +327,9 @@ impl Call {
     pub(super) fn exhausted(&mut self, last: Option<Ending>, core: &mut Core) {
         match self.plan.when_exhausted {
             WhenExhausted::AskAgain => {
-                let facts = self.story.attempts.iter().map(facts_of).collect();
+                let before = self.change.as_ref().map_or(0, |c| c.attempts_before);
+                let attempts = self.story.attempts.iter().skip(before);
+                let facts = attempts.map(facts_of).collect();
                 self.ask(Cause::Exhausted(facts), core);
             }
             WhenExhausted::Reply(code) => {

@@ -5,10 +5,28 @@
 
 use intertrunk_sip::{Builder, Line, Message, Name};
 
-use crate::trunk::IdentityRules;
+use crate::trunk::{IdentityRules, Trunk};
 
 /// Methods that we take within a dialog or outside of one.
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, MESSAGE, NOTIFY";
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, MESSAGE, NOTIFY, REFER";
+/// The same for those who may not transfer calls.
+const ALLOW_NO_REFER: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, MESSAGE, NOTIFY";
+
+/// Methods that we take from the peers of a trunk.
+pub(crate) fn allow(trunk: &Trunk) -> &'static str {
+    match trunk.transfers.may_refer {
+        true => ALLOW,
+        false => ALLOW_NO_REFER,
+    }
+}
+
+/// Whether a line of a caller's INVITE is about the caller, whomever it is connected to.
+pub(crate) fn is_about_caller(name: Name) -> bool {
+    matches!(
+        name,
+        Name::PAssertedIdentity | Name::Privacy | Name::Priority | Name::Other
+    )
+}
 
 /// Copies to `b` the headers of `from` that cross to a leg with these identity rules. `skip` says
 /// which of those stay behind all the same.

@@ -8,7 +8,7 @@ use intertrunk_sip::{Message, Method, Name, reply};
 use super::bridge::InDialog;
 use super::leg::cancel_patience;
 use super::offer::{ends_call, negotiates};
-use super::passing::{ALLOW, pass_headers};
+use super::passing::pass_headers;
 use super::{Call, LegId, own};
 use crate::core::Core;
 use crate::io::Flow;
@@ -57,8 +57,12 @@ impl Call {
     /// Sends a request on to the other leg.
     pub(super) fn relay(&mut self, r: InDialog, core: &mut Core) {
         let invite = *r.request.method() == Method::Invite;
-        let Some(to) = self.other(r.leg) else {
-            let code = if self.is_ended() { 481 } else { 500 };
+        let over = |leg: LegId| self.leg(leg).is_some_and(|l| l.over);
+        let Some(to) = self.other(r.leg).filter(|to| !over(*to)) else {
+            let code = match self.is_ended() || over(r.leg) {
+                true => 481,
+                false => 500,
+            };
             return self.reply_plain(&r, code, Some(5), core);
         };
         if let Some(code) = self.glare(r.leg, &r.request) {
@@ -82,7 +86,7 @@ impl Call {
         let (mut b, branch) = leg.request(r.request.method(), hops, core);
         if needs_contact(r.request.method()) {
             b.header(Name::Contact, leg.contact());
-            b.header(Name::Allow, ALLOW);
+            b.header(Name::Allow, leg.allow());
         }
         pass_headers(
             &mut b,
@@ -164,17 +168,21 @@ impl Call {
             && let Some(leg) = self.leg_mut(to)
         {
             leg.dialog.refresh_target(response);
+            leg.hear(response);
         }
         let Some(leg) = self.leg_mut(from) else {
             return;
         };
+        if (200..=299).contains(&code) && needs_contact(request.method()) {
+            leg.hear(&request);
+        }
         let mut b = {
             let reason = String::from_utf8_lossy(response.reason());
             reply(&request, code, &reason, None, Some(flow.remote))
         };
         if needs_contact(request.method()) && code < 300 {
             b.header(Name::Contact, leg.contact());
-            b.header(Name::Allow, ALLOW);
+            b.header(Name::Allow, leg.allow());
         }
         pass_headers(&mut b, response, leg.trunk.identity, false, |_| false);
         let bytes = leg.finish_like(b, response, core);

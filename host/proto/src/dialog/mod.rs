@@ -104,6 +104,11 @@ impl Dialog {
         }
     }
 
+    /// The peer's address with its tag, as in To of our requests.
+    pub(crate) fn peer(&self) -> &[u8] {
+        &self.remote
+    }
+
     /// Where requests of this dialog are sent.
     pub(crate) fn flow(&self) -> Flow {
         self.flow

@@ -12,7 +12,7 @@ use super::key::ServerTxKey;
 use super::server_invite::ServerInvite;
 use super::server_plain::ServerPlain;
 use super::{ClientInput, ClientStep, ServerInput, ServerStep};
-use crate::call::{AttemptId, CallKey, RelayId};
+use crate::call::{AttemptId, CallKey, LegId, RelayId};
 use crate::event::Event;
 use crate::io::{Flow, Output, TransmitId};
 use crate::snapshot;
@@ -33,6 +33,8 @@ pub(crate) enum Owner {
     Attempt(CallKey, AttemptId),
     /// A request relayed from one leg to the other.
     Relay(CallKey, RelayId),
+    /// A re-INVITE of the host's own, with this CSeq, to one leg.
+    Own(CallKey, LegId, u32),
     /// The host's own request within a call (BYE, CANCEL); only its end matters.
     Call(CallKey),
 }
@@ -40,7 +42,10 @@ pub(crate) enum Owner {
 impl Owner {
     pub(crate) fn call(self) -> CallKey {
         match self {
-            Owner::Attempt(call, _) | Owner::Relay(call, _) | Owner::Call(call) => call,
+            Owner::Attempt(call, _)
+            | Owner::Relay(call, _)
+            | Owner::Own(call, _, _)
+            | Owner::Call(call) => call,
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{Balance, Direction, Health, IdentityRules, Seat, SourceMatch, Trunk, TrunkKind};
+use super::{
+    Balance, Direction, Health, IdentityRules, Seat, SourceMatch, TransferRules, Trunk, TrunkKind,
+};
 use crate::io::{Flow, ListenerId, PolicyId, TrunkId};
 use crate::snapshot::{Snapshot, SnapshotFault};
 
@@ -28,6 +30,7 @@ pub(crate) fn trunk(id: u32, name: &str, sources: Vec<SourceMatch>) -> Trunk {
         failover_codes: Vec::new(),
         pstn_to: Vec::new(),
         identity: IdentityRules::default(),
+        transfers: TransferRules::default(),
         state: Arc::default(),
     }
 }

@@ -1,0 +1,298 @@
+//! The end of a change: the newcomer has answered, and the party that stays is asked with a
+//! re-INVITE to take its session. The newcomer then takes the place of the one that leaves.
+//!
+//! The host asks in nobody's name here, so it has to wait for others itself: while something else
+//! is being negotiated, and after 491 (RFC 3261 §14.1).
+
+use std::time::Duration;
+
+use intertrunk_sip::{Message, Method, Name};
+
+use super::attempt::{AttemptId, AttemptState};
+use super::change::Step;
+use super::leg::{Body, cancel_patience};
+use super::offer::{Negotiation, ends_call};
+use super::outcome::Ending;
+use super::story::millis;
+use super::{Bridge, Call, LegId, Phase, own};
+use crate::core::Core;
+use crate::time::Instant;
+use crate::transaction::{ClientKey, Owner, Sending};
+
+/// A re-INVITE of the host's own, to one leg.
+#[derive(Debug)]
+pub(super) struct OwnOffer {
+    pub(super) leg: LegId,
+    /// None while it has to wait for its turn.
+    client: Option<ClientKey>,
+    cseq: u32,
+    heard: bool,
+    given_up: bool,
+    /// When it is tried (again), given up, or forgotten.
+    pub(super) until: Instant,
+}
+
+/// Time until a negotiation of others is looked at again.
+const TURN: Duration = Duration::from_millis(200);
+
+impl Call {
+    /// The target of a transfer has answered.
+    pub(super) fn newcomer_answered(&mut self, id: AttemptId, response: &Message, core: &mut Core) {
+        let offered = self.wanted().is_some_and(|i| i.has_body());
+        let Some(attempt) = self.attempt_mut(id) else {
+            return;
+        };
+        attempt.state = AttemptState::Won;
+        attempt
+            .pdd_ms
+            .get_or_insert_with(|| millis(core.now.since(attempt.started)));
+        attempt.leg.dialog = attempt.leg.dialog.answered(response);
+        attempt.leg.hear(response);
+        if offered {
+            attempt.leg.send_ack(response.cseq(), None, core);
+            self.note_request(LegId::B(id), true, &Method::Ack, core);
+        } else {
+            // Its 2xx holds the offer; the answer is that of the party that stays.
+            attempt.leg.owes_ack = Some(response.cseq());
+        }
+        self.record_attempt(id, &Ending::of_response(response), core);
+        self.give_up_all(core);
+        self.queue.clear();
+        self.join(LegId::B(id), core);
+    }
+
+    fn join(&mut self, newcomer: LegId, core: &mut Core) {
+        let Some(change) = &mut self.change else {
+            return;
+        };
+        change.step = Step::Joining { newcomer };
+        let leg = change.stays;
+        self.own_offer = Some(Box::new(OwnOffer {
+            leg,
+            client: None,
+            cseq: 0,
+            heard: false,
+            given_up: false,
+            until: core.now,
+        }));
+        self.offer_newcomer(core);
+    }
+
+    /// Asks the party that stays to take the newcomer's session, or waits for its turn.
+    fn offer_newcomer(&mut self, core: &mut Core) {
+        let busy = self.negotiation() != Negotiation::Idle;
+        let (Some(change), Some(offer)) = (&self.change, &self.own_offer) else {
+            return;
+        };
+        let Step::Joining { newcomer } = change.step else {
+            return;
+        };
+        let (to, ring) = (offer.leg, core.snapshot.timers.ring);
+        let said = self.leg(newcomer).and_then(|l| l.said.clone());
+        let key = self.key;
+        let Some(leg) = self.leg_mut(to) else { return };
+        let wait = busy || leg.unacked.is_some() || leg.owes_ack.is_some();
+        if wait {
+            if let Some(offer) = &mut self.own_offer {
+                offer.until = core.now + TURN;
+            }
+            return;
+        }
+        let (mut b, branch) = leg.request(&Method::Invite, 70, core);
+        b.header(Name::Contact, leg.contact());
+        b.header(Name::Allow, leg.allow());
+        let bytes = match &said {
+            Some(said) => {
+                b.header(Name::ContentType, "application/sdp");
+                leg.finish(b, b"application/sdp", said, core)
+            }
+            None => b.finish(None),
+        };
+        let (flow, cseq) = (leg.dialog.flow(), leg.dialog.last_cseq());
+        self.open += 1;
+        let client = core.send(Sending {
+            flow,
+            bytes,
+            branch,
+            invite: true,
+            owner: Owner::Own(key, to, cseq),
+        });
+        self.note_request(to, true, &Method::Invite, core);
+        if let Some(offer) = &mut self.own_offer {
+            offer.client = Some(client);
+            offer.cseq = cseq;
+            offer.until = core.now + ring;
+        }
+    }
+
+    /// An answer to the host's own re-INVITE on this leg.
+    pub(crate) fn own_answered(&mut self, to: LegId, response: &Message, core: &mut Core) {
+        let code = response.status();
+        self.note_response(to, false, code, &Method::Invite, core);
+        match code {
+            100..=199 => {
+                if let Some(offer) = &mut self.own_offer {
+                    offer.heard = true;
+                    if offer.given_up {
+                        self.cancel_own(core);
+                    }
+                }
+            }
+            200..=299 => self.own_accepted(to, response, core),
+            _ => self.own_refused(to, code, core),
+        }
+        self.rearm(core);
+    }
+
+    fn own_accepted(&mut self, to: LegId, response: &Message, core: &mut Core) {
+        let cseq = response.cseq();
+        let Some(leg) = self.leg_mut(to) else { return };
+        if leg.repeat_ack(cseq, core) {
+            return;
+        }
+        leg.dialog.refresh_target(response);
+        leg.hear(response);
+        let offer = self.own_offer.take_if(|o| o.cseq == cseq);
+        let in_time = offer.is_some_and(|o| !o.given_up);
+        let newcomer = match self.change.as_ref().map(|c| c.step) {
+            Some(Step::Joining { newcomer }) if in_time => newcomer,
+            _ => {
+                self.ack_own(to, response, core);
+                // The two ends no longer agree about their media.
+                return self.end_by_host(core);
+            }
+        };
+        self.ack_own(to, response, core);
+        self.answer_newcomer(newcomer, response, core);
+        self.take_place(newcomer, core);
+    }
+
+    fn ack_own(&mut self, leg: LegId, response: &Message, core: &mut Core) {
+        if let Some(l) = self.leg_mut(leg) {
+            l.send_ack(response.cseq(), None, core);
+            self.note_request(leg, true, &Method::Ack, core);
+        }
+    }
+
+    /// The party that stays has accepted: the newcomer's own exchange ends with what it said.
+    fn answer_newcomer(&mut self, newcomer: LegId, response: &Message, core: &mut Core) {
+        if let Some(leg) = self.leg_mut(newcomer)
+            && let Some(cseq) = leg.owes_ack
+        {
+            leg.send_ack(cseq, Body::of(response).as_ref(), core);
+            self.note_request(newcomer, true, &Method::Ack, core);
+        }
+    }
+
+    /// The newcomer has the place of the one that leaves, which is told and hung up.
+    fn take_place(&mut self, newcomer: LegId, core: &mut Core) {
+        let Phase::Talking(bridge) = self.phase else {
+            return;
+        };
+        self.notify(200, true, core);
+        let Some(change) = self.change.take() else {
+            return;
+        };
+        let (near, far) = match change.leaves == bridge.near {
+            true => (newcomer, change.stays),
+            false => (change.stays, newcomer),
+        };
+        let bridge = Bridge { near, far };
+        self.phase = Phase::Talking(bridge);
+        self.hang_up(change.leaves, core);
+        self.leave(change.leaves);
+        if self.leg(newcomer).is_some_and(|l| l.over) {
+            // It has hung up already.
+            self.hang_up(change.stays, core);
+            self.end(bridge.part_of(newcomer), 200, 16, core);
+        }
+    }
+
+    fn own_refused(&mut self, to: LegId, code: u16, core: &mut Core) {
+        let Some(offer) = self.own_offer.as_mut().filter(|o| o.leg == to) else {
+            return;
+        };
+        if code == 491 && !offer.given_up && self.change.is_some() {
+            // RFC 3261 §14.1: 2.1 to 4 s if the Call-ID is ours, else up to 2 s.
+            let dice = 1 + core.rng.next_u64() % 190;
+            let tens = if to == LegId::A { dice } else { 210 + dice };
+            offer.client = None;
+            offer.heard = false;
+            offer.until = core.now + Duration::from_millis(10 * tens);
+            return;
+        }
+        self.own_offer = None;
+        if self.change.is_none() {
+            return;
+        }
+        self.notify(code, true, core);
+        self.change_failed(core);
+        if ends_call(&Method::Invite, code) {
+            self.lost(to, core);
+        }
+    }
+
+    /// The host's own re-INVITE got no answer, or could not be sent.
+    pub(crate) fn own_silent(&mut self, to: LegId, core: &mut Core) {
+        self.own_refused(to, 408, core);
+        self.rearm(core);
+    }
+
+    /// The transaction of the host's own re-INVITE is over.
+    pub(crate) fn own_over(&mut self, leg: LegId, cseq: u32) {
+        if let Some(l) = self.leg_mut(leg) {
+            l.forget_ack(cseq);
+        }
+    }
+
+    /// The call, or the change, is over while the re-INVITE waits for its answer.
+    pub(super) fn give_up_own(&mut self, core: &mut Core) {
+        let until = core.now + cancel_patience(core);
+        match &mut self.own_offer {
+            Some(offer) if offer.client.is_some() && !offer.given_up => {
+                offer.given_up = true;
+                offer.until = until;
+                if offer.heard {
+                    self.cancel_own(core);
+                }
+            }
+            Some(offer) if offer.client.is_none() => self.own_offer = None,
+            Some(_) | None => {}
+        }
+    }
+
+    fn cancel_own(&mut self, core: &mut Core) {
+        let owner = own(self);
+        if let Some(offer) = &self.own_offer
+            && let (Some(client), leg) = (offer.client, offer.leg)
+        {
+            self.send_cancel(client, owner, core);
+            self.note_request(leg, true, &Method::Cancel, core);
+        }
+    }
+
+    /// Whether the host's own re-INVITE is under way.
+    pub(super) fn is_offering(&self) -> bool {
+        self.own_offer.as_ref().is_some_and(|o| o.client.is_some())
+    }
+
+    /// The host's own re-INVITE: its turn has come, or it has been waited for long enough.
+    pub(super) fn own_clock(&mut self, core: &mut Core) {
+        let Some(offer) = &self.own_offer else { return };
+        if offer.until > core.now {
+            return;
+        }
+        match (offer.client, offer.given_up) {
+            (None, _) => self.offer_newcomer(core),
+            (Some(_), false) => {
+                self.give_up_own(core);
+                self.notify(504, true, core);
+                self.change_failed(core);
+            }
+            (Some(client), true) => {
+                self.own_offer = None;
+                core.table.abandon(client);
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What a user agent does when it is told to: it transfers its latest call, or hangs it up.
+
+use intertrunk_proto::Instant;
+use intertrunk_sip::{Method, Name};
+
+use super::{Client, Renegotiation, T1, Ua};
+
+impl Ua {
+    /// The Call-ID of its latest call that is up.
+    pub fn latest(&self) -> Option<String> {
+        let up = self.sides.values().filter(|s| s.dialogs[0].up);
+        up.max_by_key(|s| s.begun).map(|s| s.call_id.clone())
+    }
+
+    /// Sends a REFER in its latest call, with more header lines.
+    pub fn refer(&mut self, refer_to: &str, more: &[(&str, &str)], now: Instant) {
+        let Some(mut side) = self.latest().and_then(|id| self.sides.remove(&id)) else {
+            return self.complain("no call to transfer");
+        };
+        let branch = format!("z9hG4bK{}", self.token("b"));
+        side.dialogs[0].cseq += 1;
+        let cseq = side.dialogs[0].cseq;
+        let mut b = self.head(&side, 0, &Method::Refer, &branch, cseq);
+        b.header(Name::ReferTo, refer_to);
+        b.header_fmt(
+            Name::ReferredBy,
+            format_args!("<sip:agent-{}@{}>", self.name, self.address),
+        );
+        for (name, value) in more {
+            b.other(name, value);
+        }
+        let bytes = b.finish(None);
+        self.out.push(bytes.clone());
+        side.clients.push(Client {
+            method: Method::Refer,
+            bytes,
+            branch,
+            resend: Some((now + T1, T1)),
+            give_up: now + T1 * 64,
+            provisional: false,
+            last: None,
+            ack: None,
+            cseq,
+        });
+        self.sides.insert(side.call_id.clone(), side);
+    }
+
+    /// Hangs up its latest call.
+    pub fn hang_up(&mut self, now: Instant) {
+        let Some(mut side) = self.latest().and_then(|id| self.sides.remove(&id)) else {
+            return self.complain("no call to hang up");
+        };
+        side.dialogs[0].up = false;
+        self.request(&mut side, 0, &Method::Bye, None, now);
+        self.sides.insert(side.call_id.clone(), side);
+    }
+
+    /// Sends a re-INVITE in its latest call.
+    pub fn reinvite(&mut self, now: Instant) {
+        let Some(mut side) = self.latest().and_then(|id| self.sides.remove(&id)) else {
+            return self.complain("no call to renegotiate");
+        };
+        self.request(&mut side, 0, &Method::Invite, Some("offer"), now);
+        self.sides.insert(side.call_id.clone(), side);
+    }
+
+    /// Answers re-INVITEs of its latest call so from now on.
+    pub fn renegotiate(&mut self, renegotiation: Renegotiation) {
+        if let Some(side) = self.latest().and_then(|id| self.sides.get_mut(&id)) {
+            side.manner.renegotiation = renegotiation;
+        }
+    }
+
+    /// Status lines that it was told by NOTIFY, of all calls.
+    pub fn told(&self) -> Vec<String> {
+        self.sides.values().flat_map(|s| s.notes.clone()).collect()
+    }
+}

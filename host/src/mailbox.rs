@@ -162,10 +162,7 @@ mod tests {
     const BELL: Token = Token(7);
 
     fn letter() -> Forwarded {
-        let flow = Flow {
-            listener: ListenerId(0),
-            remote: "127.0.0.1:5060".parse().unwrap(),
-        };
+        let flow = Flow::to(ListenerId(0), "127.0.0.1:5060".parse().unwrap());
         Forwarded {
             flow,
             bytes: Bytes::from_static(b"x"),

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use intertrunk_proto::ask::{Answer, Pin, Query};
 use intertrunk_proto::target::{Resolved, Target};
 use intertrunk_proto::trunk::{
-    Balance, IdentityRules, Peer, SourceMatch, TransferRules, Trunk, TrunkKind, TrunkState,
+    Balance, IdentityRules, Oversize, Peer, SourceMatch, TransferRules, Trunk, TrunkKind,
+    TrunkState,
 };
 use intertrunk_proto::{
     AskId, B2bua, CallId, Event, Fallback, Flow, Input, Instant, Listener, ListenerId, Output,
@@ -285,10 +286,7 @@ impl World {
             if let Some(reference) = &mut self.reference {
                 reference.heard(from, &bytes, self.now);
             }
-            let flow = Flow {
-                listener: ListenerId(0),
-                remote: from,
-            };
+            let flow = Flow::to(ListenerId(0), from);
             self.input(Input::Received { flow, bytes });
         } else if let Some(ua) = self.uas.iter_mut().find(|u| u.address == to) {
             ua.receive(bytes, self.now);
@@ -539,6 +537,7 @@ pub fn snapshot(states: &[Arc<TrunkState>], edit: fn(&mut Trunk), fallback: Fall
                 site: None,
                 tags: Vec::new(),
                 listen: ListenerId(0),
+                also_listen: Vec::new(),
                 peers: vec![Peer::at(address)],
                 balance: Balance::Priority,
                 sources: vec![SourceMatch {
@@ -547,6 +546,8 @@ pub fn snapshot(states: &[Arc<TrunkState>], edit: fn(&mut Trunk), fallback: Fall
                     port: None,
                 }],
                 follows_peers: false,
+                certificates: Vec::new(),
+                oversize: Oversize::default(),
                 policy: PolicyId(0),
                 calls_max: None,
                 calls_in_max: None,

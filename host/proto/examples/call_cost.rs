@@ -217,10 +217,7 @@ impl World {
     }
 
     fn receive(&mut self, from: &str, bytes: Bytes) {
-        let flow = Flow {
-            listener: ListenerId(0),
-            remote: from.parse().expect("a literal"),
-        };
+        let flow = Flow::to(ListenerId(0), from.parse().expect("a literal"));
         self.input(Input::Received { flow, bytes });
     }
 
@@ -315,8 +312,11 @@ fn trunk(id: u32, name: &str, kind: TrunkKind, address: &str) -> Trunk {
         site: None,
         tags: Vec::new(),
         listen: ListenerId(0),
+        also_listen: Vec::new(),
         peers: vec![Peer::at(address)],
         follows_peers: false,
+        certificates: Vec::new(),
+        oversize: Default::default(),
         balance: Balance::Priority,
         sources: vec![SourceMatch {
             network: address.ip(),

@@ -8,7 +8,6 @@
 //! ```
 //! A datagram of an unknown source that belongs to no dialog is dropped without an answer.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -20,11 +19,12 @@ use crate::call::{Arrival, Call, CallKey, InDialog, LegId, allow};
 use crate::core::Core;
 use crate::event::{DropCause, Event};
 use crate::io::{AskId, CallId, Flow, Input, Output};
-use crate::rng::{Rng, origin_of};
+use crate::listener::Transport;
+use crate::rng::origin_of;
 use crate::snapshot::Snapshot;
 use crate::time::Instant;
-use crate::timer::{TimerOwner, Timers};
-use crate::transaction::{Incoming, Owner, Table, Told};
+use crate::timer::TimerOwner;
+use crate::transaction::{Incoming, Owner, Told};
 use crate::trunk::{Direction, Seat, Trunk};
 use crate::view::CallView;
 
@@ -47,23 +47,7 @@ impl B2bua {
         seed: [u8; 32],
         call_id_key: (u64, u64),
     ) -> B2bua {
-        let mut rng = Rng::new(seed);
-        let table = Table::new((rng.next_u64(), rng.next_u64()));
-        let core = Core {
-            table,
-            legs: Default::default(),
-            origins: Default::default(),
-            asks: Default::default(),
-            rng,
-            snapshot,
-            now: Instant::default(),
-            timers: Timers::default(),
-            out: VecDeque::new(),
-            shard,
-            shards,
-            call_id_key,
-            scratch: Vec::new(),
-        };
+        let core = Core::new(snapshot, shard, shards, seed, call_id_key);
         let read_limits = intertrunk_sip::Limits::default();
         B2bua {
             core,
@@ -78,7 +62,7 @@ impl B2bua {
         self.core.now = now.max(self.core.now);
         match input {
             Input::Received { flow, bytes } => self.received(flow, bytes),
-            Input::TransmitFailed(id) => self.core.table.transmit_failed(id),
+            Input::TransmitFailed(id) => self.core.transmit_failed(id),
             Input::Answered { ask, answer } => self.answered(ask, *answer),
             Input::Config(snapshot) => self.core.snapshot = snapshot,
             Input::Drain => self.draining = true,
@@ -322,10 +306,10 @@ impl B2bua {
         let limits = self.core.snapshot.limits;
         let full = self.calls.len() >= limits.calls_max
             || self.core.table.len() >= limits.transactions_max;
-        let listener = self.core.snapshot.listener(flow.listener).cloned();
         let policy = self.core.snapshot.policy(trunk.policy).cloned();
         let origin = origin_of(&invite, self.core.call_id_key);
-        let code = if unsupported_scheme(&invite) || is_sips(&invite) {
+        let secure = self.core.snapshot.listeners.transport(flow.listener) == Transport::Tls;
+        let code = if unsupported_scheme(&invite) || (is_sips(&invite) && !secure) {
             Some(416)
         } else if self.core.origins.contains(&origin) {
             // The same request by another way: forked before us (RFC 3261 §8.2.2.2).
@@ -346,7 +330,7 @@ impl B2bua {
             return self.answer(flow, &invite, code);
         }
         let seat = Seat::take(trunk, Direction::In);
-        let (Some(listener), Some(policy), Some(seat)) = (listener, policy, seat) else {
+        let (Some(policy), Some(seat)) = (policy, seat) else {
             return self.answer(flow, &invite, 503);
         };
         let trunk = Arc::clone(trunk);
@@ -358,7 +342,6 @@ impl B2bua {
                     invite,
                     flow,
                     trunk,
-                    listener,
                     policy,
                     seat,
                     origin,
@@ -470,7 +453,7 @@ impl B2bua {
     }
 }
 
-/// Secure all the way (RFC 3261 §26.2.2) is more than a datagram can promise.
+/// Secure all the way (RFC 3261 §26.2.2) is what only TLS can promise.
 fn is_sips(invite: &Message) -> bool {
     invite.uri().is_ok_and(|uri| uri.scheme == Scheme::Sips)
 }

@@ -1,6 +1,7 @@
 //! What all calls of a shard share: transactions, dialogs by tag, timers, randomness, output.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,12 +9,12 @@ use intertrunk_sip::Token;
 
 use crate::call::{CallKey, LegId};
 use crate::event::Event;
-use crate::io::{AskId, Flow, Output};
+use crate::io::{AskId, Flow, ListenerId, Output};
 use crate::rng::{Rng, owner_shard};
 use crate::snapshot::Snapshot;
 use crate::time::Instant;
 use crate::timer::{Alarm, NAP_MAX, TimerOwner, Timers};
-use crate::transaction::{ClientKey, Env, Sending, ServerKey, Table};
+use crate::transaction::{Env, ServerKey, Table};
 
 /// The common part of one shard.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(crate) struct Core {
     pub(crate) origins: HashSet<u64>,
     /// Questions that wait for an answer.
     pub(crate) asks: HashMap<AskId, CallKey>,
+    /// Peers that took no connection lately, and until when they are not asked for one.
+    pub(crate) unreachable: HashMap<(ListenerId, SocketAddr), Instant>,
     pub(crate) rng: Rng,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) now: Instant,
@@ -38,10 +41,31 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// Sends a request in a new client transaction.
-    pub(crate) fn send(&mut self, sending: Sending) -> ClientKey {
-        let (table, mut env) = self.table_env();
-        table.send(sending, &mut env)
+    /// Nothing yet; see [`crate::B2bua::new`].
+    pub(crate) fn new(
+        snapshot: Arc<Snapshot>,
+        shard: u16,
+        shards: u16,
+        seed: [u8; 32],
+        call_id_key: (u64, u64),
+    ) -> Core {
+        let mut rng = Rng::new(seed);
+        Core {
+            table: Table::new((rng.next_u64(), rng.next_u64())),
+            legs: HashMap::new(),
+            origins: HashSet::new(),
+            asks: HashMap::new(),
+            unreachable: HashMap::new(),
+            rng,
+            snapshot,
+            now: Instant::default(),
+            timers: Timers::default(),
+            out: VecDeque::new(),
+            shard,
+            shards,
+            call_id_key,
+            scratch: Vec::new(),
+        }
     }
 
     /// Answers a request in its server transaction.
@@ -50,7 +74,7 @@ impl Core {
         table.respond(server, status, response, &mut env);
     }
 
-    /// Sends outside of any transaction: an ACK for a 2xx, a 2xx again, a stateless answer.
+    /// Sends outside of any transaction: a 2xx again, an ACK again, a stateless answer.
     pub(crate) fn transmit(&mut self, flow: Flow, bytes: Bytes) {
         self.out.push_back(Output::Transmit {
             flow,
@@ -86,7 +110,7 @@ impl Core {
     pub(crate) fn table_env(&mut self) -> (&mut Table, Env<'_>) {
         let env = Env {
             now: self.now,
-            rfc: self.snapshot.timers,
+            snapshot: &self.snapshot,
             timers: &mut self.timers,
             out: &mut self.out,
         };

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use intertrunk_sip::{Message, response_address};
+use intertrunk_sip::{Message, reconnect_address, response_address};
 
 use crate::ask::{Answer, Pin, Query};
 use crate::event::Event;
@@ -54,23 +55,52 @@ impl std::str::FromStr for CallId {
     }
 }
 
-/// One UDP pair: a listener of ours and a remote address.
+/// One live connection of a stream listener. Numbers are not used twice in the life of a node.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Connection {
+    /// Its number in the shard that holds it.
+    pub number: NonZeroU32,
+    /// Which shard holds it.
+    pub shard: u16,
+    /// The trunk that the peer's certificate speaks for.
+    pub trunk: Option<TrunkId>,
+}
+
+/// The way between us and a peer: one UDP pair, or one connection.
+///
+/// What is sent on a flow with a connection goes out on that, while it lives. Otherwise, as without
+/// one, it goes out on any connection to `remote`, and if there is none, on a new one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Flow {
     /// Which of our sockets.
     pub listener: ListenerId,
     /// The peer's address.
     pub remote: SocketAddr,
+    /// The connection that it stands for.
+    pub connection: Option<Connection>,
 }
 
 impl Flow {
-    /// The way that responses to `request`, which came in on this flow, go back: to its source if
-    /// it asks for that by `rport`, else to its source's address at the port of its Via
-    /// (RFC 3261 §18.2.2, RFC 3581 §4).
+    /// The way to this address, by no connection in particular.
+    pub fn to(listener: ListenerId, remote: SocketAddr) -> Flow {
+        Flow {
+            listener,
+            remote,
+            connection: None,
+        }
+    }
+
+    /// The way that responses to `request`, which came in on this flow, go back. A datagram's: to
+    /// its source if it asks for that by `rport`, else to its source's address at the port of its
+    /// Via (RFC 3261 §18.2.2, RFC 3581 §4). A connection's: by the connection, and once that is
+    /// gone to the source's address at the port of the Via.
     pub(crate) fn back_to_sender(self, request: &Message) -> Flow {
         let remote = request
             .via()
-            .map_or(self.remote, |via| response_address(&via, self.remote));
+            .map_or(self.remote, |via| match self.connection {
+                Some(_) => reconnect_address(&via, self.remote),
+                None => response_address(&via, self.remote),
+            });
         Flow { remote, ..self }
     }
 }

@@ -7,12 +7,15 @@
 pub mod ask;
 mod b2bua;
 mod call;
+mod certificate;
 mod core;
 mod dialog;
 mod event;
 mod io;
 pub mod judge;
 mod limits;
+mod listener;
+mod oversize;
 pub mod query;
 mod rng;
 mod snapshot;
@@ -26,9 +29,12 @@ mod view;
 pub use b2bua::B2bua;
 pub use call::Dialled;
 pub use event::{AttemptRecord, DropCause, EndedBy, Event, LadderStep, LadderWhat, Record};
-pub use io::{AskId, CallId, Flow, Input, ListenerId, Output, PolicyId, TransmitId, TrunkId};
+pub use io::{
+    AskId, CallId, Connection, Flow, Input, ListenerId, Output, PolicyId, TransmitId, TrunkId,
+};
 pub use limits::Limits;
+pub use listener::{Listener, Listeners, Transport};
 pub use rng::{Rng, owner_shard};
-pub use snapshot::{Fallback, Listener, Policy, Snapshot, SnapshotFault, Timers, Transport};
+pub use snapshot::{Fallback, Policy, Snapshot, SnapshotFault, Timers};
 pub use time::Instant;
 pub use view::{CallView, LegView};

@@ -1,5 +1,8 @@
 //! Every bound of one shard in one place.
 
+/// Peers that are remembered to take no connection.
+pub(crate) const UNREACHABLE_MAX: usize = 1024;
+
 /// Bounds of one shard. Reaching one refuses new work; it never harms calls in progress.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {

@@ -1,55 +1,14 @@
 //! The running configuration as the machines see it: resolved, checked, immutable.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::certificate::shared_certificate;
 use crate::io::{Flow, ListenerId, PolicyId, TrunkId};
 use crate::limits::Limits;
+use crate::listener::{Listener, Listeners};
 use crate::trunk::{Claim, Trunk};
-
-/// How bytes travel.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Transport {
-    /// Datagrams.
-    #[default]
-    Udp,
-}
-
-impl Transport {
-    /// As written in Via.
-    pub fn as_via(self) -> &'static str {
-        match self {
-            Transport::Udp => "UDP",
-        }
-    }
-}
-
-/// One of our sockets.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Listener {
-    /// Its place in `Snapshot::listeners`.
-    pub id: ListenerId,
-    /// As configured.
-    pub name: Arc<str>,
-    /// Where it is bound.
-    pub local: SocketAddr,
-    /// Host and port written into Via and Contact.
-    pub advertise: Arc<str>,
-    /// How bytes travel.
-    pub transport: Transport,
-}
-
-impl Listener {
-    /// The host of what is advertised, an IPv6 address in its brackets.
-    pub fn host(&self) -> &str {
-        match self.advertise.rsplit_once(':') {
-            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
-            _ => &self.advertise,
-        }
-    }
-}
 
 /// What happens to a call whose policy gave no usable verdict.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -128,7 +87,7 @@ pub struct Snapshot {
     /// Name of the node.
     pub node: Arc<str>,
     /// Our sockets.
-    pub listeners: Vec<Arc<Listener>>,
+    pub listeners: Listeners,
     /// All trunks.
     pub trunks: Vec<Arc<Trunk>>,
     /// All policies.
@@ -187,17 +146,23 @@ impl Snapshot {
 
     /// Our socket with this id.
     pub fn listener(&self, id: ListenerId) -> Option<&Arc<Listener>> {
-        self.listeners.get(usize::from(id.0))
+        self.listeners.get(id)
     }
 
-    /// The trunk that a datagram of this flow belongs to: the most specific source match among the
-    /// trunks of that listener.
+    /// The trunk that a message of this flow belongs to: the one that the connection's certificate
+    /// speaks for, else the most specific source match among the trunks of that listener.
     ///
     /// What the configuration says beats what DNS says of the same address. Where two trunks' names
     /// stand for one address and port, it is the first one's; one address with any port belongs to
     /// a trunk only while no other trunk has a part of it.
     pub fn identify(&self, flow: Flow) -> Option<&Arc<Trunk>> {
-        let of_listener = || self.trunks.iter().filter(|t| t.listen == flow.listener);
+        if let Some(trunk) = flow.connection.and_then(|c| c.trunk) {
+            return self.trunk(trunk);
+        }
+        let of_listener = || {
+            let all = self.trunks.iter();
+            all.filter(|t| t.listens_on(flow.listener))
+        };
         let mut best: Option<(Claim, &Arc<Trunk>)> = None;
         for trunk in of_listener() {
             if let Some(claim) = trunk.claim(flow.remote)
@@ -219,7 +184,7 @@ fn refuse_same_source(trunks: &[Trunk]) -> Result<(), SnapshotFault> {
             let shared = a
                 .sources
                 .iter()
-                .find(|s| a.listen == b.listen && b.sources.iter().any(|o| o.is_same_as(s)));
+                .find(|s| a.shares_listener(b) && b.sources.iter().any(|o| o.is_same_as(s)));
             if let Some(s) = shared {
                 let port = s.port.map(|p| format!(":{p}")).unwrap_or_default();
                 let source = format!("{}/{}{port}", s.network, s.prefix);
@@ -228,6 +193,10 @@ fn refuse_same_source(trunks: &[Trunk]) -> Result<(), SnapshotFault> {
                     b.name.to_string(),
                     source,
                 ));
+            }
+            if let Some(name) = shared_certificate(a, b) {
+                let (a, b) = (a.name.to_string(), b.name.to_string());
+                return Err(SnapshotFault::SourceTwice(a, b, name));
             }
         }
     }
@@ -255,10 +224,7 @@ mod tests {
     }
 
     fn who(snapshot: &Snapshot, remote: &str) -> Option<Arc<str>> {
-        let flow = Flow {
-            listener: ListenerId(0),
-            remote: remote.parse().expect("a literal"),
-        };
+        let flow = Flow::to(ListenerId(0), remote.parse().expect("a literal"));
         snapshot.identify(flow).map(|t| Arc::clone(&t.name))
     }
 

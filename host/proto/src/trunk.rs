@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::io::{ListenerId, PolicyId, TrunkId};
+use crate::listener::Transport;
 use crate::target::Targets;
 
 /// What a trunk leads to.
@@ -54,16 +55,22 @@ pub struct Peer {
     pub host_port: Arc<str>,
     /// The addresses that it stands for.
     pub targets: Arc<Targets>,
+    /// How its calls get there.
+    pub transport: Transport,
+    /// Its URI is a `sips` URI, and so are ours to it.
+    pub secure: bool,
 }
 
 impl Peer {
-    /// A peer at a literal address.
+    /// A peer at a literal address, over UDP.
     pub fn at(address: SocketAddr) -> Peer {
         let host_port = address.to_string();
         Peer {
             uri: format!("sip:{host_port}").into(),
             targets: Arc::new(Targets::fixed(&host_port, address)),
             host_port: host_port.into(),
+            transport: Transport::Udp,
+            secure: false,
         }
     }
 }
@@ -161,8 +168,10 @@ pub struct Trunk {
     pub site: Option<String>,
     /// Free words for policies.
     pub tags: Vec<String>,
-    /// Our socket towards it.
+    /// Our socket towards it, unless a peer of it wants another transport.
     pub listen: ListenerId,
+    /// Others that it may come in on.
+    pub also_listen: Vec<ListenerId>,
     /// Where its calls go.
     pub peers: Vec<Peer>,
     /// How peers share calls.
@@ -171,6 +180,10 @@ pub struct Trunk {
     pub sources: Vec<SourceMatch>,
     /// Whether the addresses that its peers' names stand for are its sources too.
     pub follows_peers: bool,
+    /// Names of the certificates that speak for it, in lower case; `*.` stands for one label.
+    pub certificates: Vec<String>,
+    /// What happens to requests that are too large for a datagram.
+    pub oversize: Oversize,
     /// Who decides about calls that come in on it.
     pub policy: PolicyId,
     /// Most calls up at once, both directions.
@@ -244,6 +257,31 @@ impl Trunk {
 
     fn any_source(&self, wanted: impl Fn(SocketAddr) -> bool) -> bool {
         self.peers.iter().any(|p| p.targets.any_source(&wanted))
+    }
+}
+
+/// What happens to a request of more than 1,300 bytes that would go out over UDP (RFC 3261
+/// §18.1.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Oversize {
+    /// It goes out over UDP, in fragments.
+    Off,
+    /// It goes out over TCP; over UDP if no connection can be made.
+    #[default]
+    TcpIfReachable,
+    /// It goes out over TCP, or not at all.
+    Tcp,
+}
+
+impl Trunk {
+    /// Whether it may come in on this listener.
+    pub fn listens_on(&self, listener: ListenerId) -> bool {
+        self.listen == listener || self.also_listen.contains(&listener)
+    }
+
+    /// Whether it may come in on a listener that the other may come in on.
+    pub fn shares_listener(&self, other: &Trunk) -> bool {
+        other.listens_on(self.listen) || self.also_listen.iter().any(|l| other.listens_on(*l))
     }
 }
 

@@ -49,7 +49,7 @@ pub use replaces::Replaces;
 pub use reply::{reason_phrase, reply};
 pub use token::{BRANCH_COOKIE, Token};
 pub use uri::{Scheme, Uri, escape_user};
-pub use via::{Via, response_address};
+pub use via::{Via, reconnect_address, response_address};
 
 /// The largest message in bytes: what a UDP datagram's length field can say, and what the 16-bit
 /// spans of the header table can address.

@@ -124,6 +124,13 @@ pub fn response_address(via: &Via<'_>, source: SocketAddr) -> SocketAddr {
     if via.rport.is_some() {
         return source;
     }
+    reconnect_address(via, source)
+}
+
+/// Where a response to a request goes that came over a connection from `source`, once that
+/// connection is gone: to the source's address at the Via's port, 5060 (TLS: 5061) if none is
+/// written. The port that the source had is of no use to anybody else.
+pub fn reconnect_address(via: &Via<'_>, source: SocketAddr) -> SocketAddr {
     let default = if via.transport.eq_ignore_ascii_case("TLS") {
         5061
     } else {
@@ -136,7 +143,7 @@ pub fn response_address(via: &Via<'_>, source: SocketAddr) -> SocketAddr {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::{Via, response_address};
+    use super::{Via, reconnect_address, response_address};
 
     #[test]
     fn blanks_and_folds_do_not_count() {
@@ -209,5 +216,16 @@ mod tests {
         assert_eq!(to("SIP/2.0/UDP 10.0.0.1:5080"), "192.0.2.9:5080");
         assert_eq!(to("SIP/2.0/UDP 255.255.255.255"), "192.0.2.9:5060");
         assert_eq!(to("SIP/2.0/TLS h;maddr=224.0.1.75"), "192.0.2.9:5061");
+    }
+
+    #[test]
+    fn a_new_connection_goes_to_the_port_of_the_via() {
+        let source = "192.0.2.9:49152".parse().unwrap();
+        let to = |text: &'static str| {
+            reconnect_address(&Via::parse(text.as_bytes()).unwrap(), source).to_string()
+        };
+        assert_eq!(to("SIP/2.0/TCP 10.0.0.1:5080;rport"), "192.0.2.9:5080");
+        assert_eq!(to("SIP/2.0/TCP 10.0.0.1"), "192.0.2.9:5060");
+        assert_eq!(to("SIP/2.0/TLS 10.0.0.1;rport"), "192.0.2.9:5061");
     }
 }

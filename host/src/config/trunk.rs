@@ -8,8 +8,8 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
 use intertrunk_proto::target::{Resolved, Target, Targets};
-use intertrunk_proto::trunk::{Peer, SourceMatch, Trunk};
-use intertrunk_proto::{ListenerId, PolicyId, TrunkId};
+use intertrunk_proto::trunk::{Oversize, Peer, SourceMatch, Trunk};
+use intertrunk_proto::{ListenerId, PolicyId, Transport, TrunkId};
 
 use super::build::Names;
 use super::file::{File, TrunkEntry};
@@ -123,6 +123,8 @@ fn resolve(
         uri: uri.as_str().into(),
         host_port: host_port.as_str().into(),
         targets: Arc::new(targets),
+        transport: Transport::Udp,
+        secure: false,
     };
     let addresses = addresses.into_iter().map(|value| At {
         place: at.place.clone(),
@@ -214,10 +216,13 @@ fn finish(draft: Draft<'_>, interner: &mut Interner) -> Option<Trunk> {
         site: entry.site.clone(),
         tags: entry.tags.clone(),
         listen,
+        also_listen: Vec::new(),
         peers,
         balance: entry.balance,
         sources: sources.into_iter().map(|at| at.value).collect(),
         follows_peers: false,
+        certificates: Vec::new(),
+        oversize: Oversize::default(),
         policy: policy?,
         calls_max: entry.calls_max,
         calls_in_max: entry.calls_in_max,

@@ -83,7 +83,7 @@ impl State {
         State {
             interner,
             path: built.path,
-            listeners: built.snapshot.listeners.clone(),
+            listeners: built.snapshot.listeners.to_vec(),
             policies: built.policies,
             shards: built.shards,
             admin: built.admin,

@@ -311,7 +311,7 @@ fn load(built: &Built, listeners: &[Arc<Listener>], engine: &Engine) -> Result<R
 /// The snapshot with the addresses that its listeners really have.
 fn with_listeners(snapshot: &Snapshot, listeners: &[Arc<Listener>]) -> Arc<Snapshot> {
     let mut snapshot = snapshot.clone();
-    snapshot.listeners = listeners.to_vec();
+    snapshot.listeners = listeners.iter().cloned().collect();
     Arc::new(snapshot)
 }
 

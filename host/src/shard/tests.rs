@@ -113,10 +113,13 @@ fn trunk_of(peer: &Peer) -> Trunk {
         site: None,
         tags: Vec::new(),
         listen: ListenerId(0),
+        also_listen: Vec::new(),
         peers: Vec::new(),
         balance: Default::default(),
         sources: vec![source],
         follows_peers: false,
+        certificates: Vec::new(),
+        oversize: Default::default(),
         policy: PolicyId(0),
         calls_max: None,
         calls_in_max: None,
@@ -185,10 +188,7 @@ fn a_new_call_that_finds_its_shard_full_is_refused_at_once() {
     let mut bench = bench();
     let id = call_id_of(1);
     for _ in 0..DATAGRAMS_MAX {
-        let flow = Flow {
-            listener: ListenerId(0),
-            remote: bench.peer.local_addr().unwrap(),
-        };
+        let flow = Flow::to(ListenerId(0), bench.peer.local_addr().unwrap());
         let letter = Forwarded {
             flow,
             bytes: Bytes::new(),

@@ -53,6 +53,7 @@ pub fn bind(listeners: &[Arc<Listener>], shards: u16) -> Result<Bound, BindFault
         for of_shard in &mut bound.sockets {
             let socket = match listener.transport {
                 Transport::Udp => UdpSocket::bind(listener.id, listener.local, shards > 1),
+                Transport::Tcp | Transport::Tls => Err(io::ErrorKind::Unsupported.into()),
             };
             let socket = socket.map_err(fault)?;
             listener.local = socket.local().map_err(fault)?;

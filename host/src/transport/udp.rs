@@ -69,13 +69,7 @@ impl UdpSocket {
     /// Takes one datagram into `buffer`; `None` when there is none.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<(Flow, usize)>> {
         match self.socket.recv_from(buffer) {
-            Ok((length, remote)) => Ok(Some((
-                Flow {
-                    listener: self.listener,
-                    remote,
-                },
-                length,
-            ))),
+            Ok((length, remote)) => Ok(Some((Flow::to(self.listener, remote), length))),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
         }

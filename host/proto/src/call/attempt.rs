@@ -161,7 +161,7 @@ impl Dialled {
         let callee = candidate.callee.as_ref().unwrap_or(&call.callee.user);
         let is_phone = call.request_uri.scheme == Scheme::Tel
             || call.request_uri.params.iter().any(is_user_phone);
-        let request_uri = uri(callee, &peer.host_port, is_phone);
+        let request_uri = uri_of_peer(callee, peer, is_phone);
         let (from, caller) = from(candidate, &call.caller, our_host);
         let anonymous = candidate.withhold_caller || call.privacy == Privacy::Full;
         let may_assert = egress.identity.forward_pai && (!anonymous || egress.identity.trusted);
@@ -178,8 +178,7 @@ impl Dialled {
             to: format!("<{request_uri}>"),
             request_uri,
             from,
-            asserted: asserted
-                .map(|(user, display)| name_addr(display, &uri(user, our_host, false))),
+            asserted: asserted.map(|(user, display)| name_addr(display, &uri(user, our_host))),
             privacy_id: candidate.withhold_caller,
             callee: callee.clone(),
             caller,
@@ -194,7 +193,7 @@ fn from(candidate: &Candidate, caller: &Party, our_host: &str) -> (String, Strin
     }
     match &candidate.caller {
         Some(identity) => {
-            let uri = uri(&identity.user, our_host, false);
+            let uri = uri(&identity.user, our_host);
             (
                 name_addr(identity.display.as_deref(), &uri),
                 identity.user.clone(),
@@ -204,7 +203,7 @@ fn from(candidate: &Candidate, caller: &Party, our_host: &str) -> (String, Strin
             (ANONYMOUS.to_owned(), caller.user.clone())
         }
         None => {
-            let uri = uri(&caller.user, our_host, false);
+            let uri = uri(&caller.user, our_host);
             (
                 name_addr(caller.display.as_deref(), &uri),
                 caller.user.clone(),
@@ -219,11 +218,22 @@ fn is_user_phone(param: &Param) -> bool {
     is(&param.name, "user") && param.value.as_deref().is_some_and(|v| is(v, "phone"))
 }
 
-fn uri(user: &str, host_port: &str, is_phone: bool) -> String {
+fn uri(user: &str, host_port: &str) -> String {
     let user: Cow<'_, str> = escape_user(user);
     let at = if user.is_empty() { "" } else { "@" };
+    format!("sip:{user}{at}{host_port}")
+}
+
+/// As [`uri`], in the scheme and with the transport that the peer is configured with.
+fn uri_of_peer(user: &str, peer: &Peer, is_phone: bool) -> String {
     let phone = if is_phone { ";user=phone" } else { "" };
-    format!("sip:{user}{at}{host_port}{phone}")
+    let (s, transport) = match peer.secure {
+        true => ("s", ""),
+        false => ("", peer.transport.as_uri_param()),
+    };
+    let uri = uri(user, &peer.host_port);
+    let rest = uri.trim_start_matches("sip");
+    format!("sip{s}{rest}{transport}{phone}")
 }
 
 fn name_addr(display: Option<&str>, uri: &str) -> String {

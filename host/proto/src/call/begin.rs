@@ -16,7 +16,7 @@ use crate::event::{EndedBy, Event};
 use crate::io::{AskId, CallId, Flow, Output};
 use crate::judge::{Accepted, Judged, judge};
 use crate::query;
-use crate::snapshot::{Fallback, Listener, Policy};
+use crate::snapshot::{Fallback, Policy};
 use crate::target::Target;
 use crate::timer::Alarm;
 use crate::trunk::{Balance, Peer, Seat, Trunk};
@@ -26,7 +26,6 @@ pub(crate) struct Arrival {
     pub(crate) invite: Message,
     pub(crate) flow: Flow,
     pub(crate) trunk: Arc<Trunk>,
-    pub(crate) listener: Arc<Listener>,
     pub(crate) policy: Arc<Policy>,
     pub(crate) seat: Seat,
     pub(crate) origin: u64,
@@ -39,7 +38,6 @@ impl Call {
             invite,
             flow,
             trunk,
-            listener,
             policy,
             seat,
             origin,
@@ -52,8 +50,8 @@ impl Call {
         let mut query = query::of_invite(&invite, &trunk, flow.remote, &id.to_string());
         query.seed = core.rng.next_u64();
         query.explain = core.snapshot.explain;
-        let dialog = Dialog::of_invite(&invite, tag, flow);
-        let mut a = Leg::new(Arc::clone(&trunk), listener, dialog, seat);
+        let dialog = Dialog::of_invite(&invite, tag, flow, &core.snapshot.listeners);
+        let mut a = Leg::new(Arc::clone(&trunk), dialog, seat);
         a.hear(&invite);
         let mut call = Call {
             id,

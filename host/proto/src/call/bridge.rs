@@ -59,7 +59,10 @@ impl Call {
         let method = r.request.method().clone();
         self.note_request(r.leg, false, &method, core);
         let fresh = match self.leg_mut(r.leg) {
-            Some(leg) => leg.dialog.accept_cseq(r.request.cseq()),
+            Some(leg) => {
+                leg.dialog.heard_on(r.flow);
+                leg.dialog.accept_cseq(r.request.cseq())
+            }
             None => false,
         };
         if !fresh {

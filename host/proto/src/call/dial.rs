@@ -42,7 +42,8 @@ impl Call {
             target,
             order,
         } = next;
-        let listener = core.snapshot.listener(trunk.listen).cloned();
+        let listeners = core.snapshot.listeners.clone();
+        let listener = listeners.beside(trunk.listen, peer.transport);
         let room = self.attempts.len() < core.snapshot.limits.attempts_max;
         let seat = Seat::take(&trunk, Direction::Out);
         let unresolved = target.is_none();
@@ -74,10 +75,7 @@ impl Call {
             &peer,
             &listener.advertise,
         );
-        let flow = Flow {
-            listener: trunk.listen,
-            remote: target.address,
-        };
+        let flow = Flow::to(listener.id, target.address);
         let tag = core.rng.token();
         let call_id = core.mint_call_id();
         let dialog = Dialog::to_peer(
@@ -87,9 +85,10 @@ impl Call {
             &dialled.to,
             &dialled.request_uri,
             flow,
+            &listeners,
         );
         core.legs.insert(tag, (self.key, LegId::B(id)));
-        let mut leg = Leg::new(Arc::clone(&trunk), listener, dialog, seat);
+        let mut leg = Leg::new(Arc::clone(&trunk), dialog, seat);
         let trusted = self.ingress().identity.trusted;
         let (bytes, branch) = print_invite(&mut leg, &invite, &candidate, &dialled, trusted, core);
         if self.change.is_none() {

@@ -12,7 +12,6 @@ use super::passing::allow;
 use crate::core::Core;
 use crate::dialog::{Dialog, RequestLine};
 use crate::io::Flow;
-use crate::snapshot::Listener;
 use crate::time::Instant;
 use crate::transaction::Backoff;
 use crate::trunk::{Seat, Trunk};
@@ -21,7 +20,6 @@ use crate::trunk::{Seat, Trunk};
 #[derive(Debug)]
 pub(crate) struct Leg {
     pub(crate) trunk: Arc<Trunk>,
-    pub(crate) listener: Arc<Listener>,
     pub(crate) dialog: Dialog,
     /// Its place on the trunk, given back when the call ends.
     pub(crate) seat: Option<Seat>,
@@ -54,15 +52,9 @@ pub(crate) struct Unacked {
 }
 
 impl Leg {
-    pub(crate) fn new(
-        trunk: Arc<Trunk>,
-        listener: Arc<Listener>,
-        dialog: Dialog,
-        seat: Seat,
-    ) -> Leg {
+    pub(crate) fn new(trunk: Arc<Trunk>, dialog: Dialog, seat: Seat) -> Leg {
         Leg {
             trunk,
-            listener,
             dialog,
             seat: Some(seat),
             unacked: None,
@@ -78,7 +70,7 @@ impl Leg {
 
     /// Contact of everything that we send on this leg.
     pub(crate) fn contact(&self) -> String {
-        ["<sip:", &self.listener.advertise, ">"].concat()
+        self.dialog.contact()
     }
 
     /// Methods that we take from this peer.
@@ -107,7 +99,7 @@ impl Leg {
             branch,
             max_forwards,
         };
-        (self.dialog.request(&line, &self.listener), branch)
+        (self.dialog.request(&line), branch)
     }
 
     /// Ends a message of this leg with the body of another, whose Content-Type has crossed with the
@@ -131,7 +123,7 @@ impl Leg {
     ) -> Bytes {
         let origin = Origin {
             session: (self.dialog.local_tag.0 >> 32) as u32,
-            host: self.listener.host(),
+            host: self.dialog.listener().host(),
         };
         let (last, said) = (&mut self.sdp_version, &mut self.sdp_digest);
         let mut version = |digest| {
@@ -148,7 +140,7 @@ impl Leg {
 
     /// Acknowledges the 2xx with this CSeq, and keeps the ACK.
     pub(crate) fn send_ack(&mut self, cseq: u32, body: Option<&Body>, core: &mut Core) {
-        let mut b = self.dialog.ack(cseq, core.rng.token(), &self.listener);
+        let mut b = self.dialog.ack(cseq, core.rng.token());
         let bytes = match body {
             Some(body) => {
                 b.header(Name::ContentType, &body.content_type);
@@ -156,7 +148,7 @@ impl Leg {
             }
             None => b.finish(None),
         };
-        core.transmit(self.dialog.flow(), bytes.clone());
+        core.transmit_ack(self.dialog.flow(), bytes.clone());
         self.ack = Some((cseq, bytes));
         self.owes_ack = None;
     }
@@ -165,7 +157,7 @@ impl Leg {
     pub(crate) fn repeat_ack(&self, cseq: u32, core: &mut Core) -> bool {
         match &self.ack {
             Some((acked, bytes)) if *acked == cseq => {
-                core.transmit(self.dialog.flow(), bytes.clone());
+                core.transmit_ack(self.dialog.flow(), bytes.clone());
                 true
             }
             _ => false,

@@ -5,7 +5,6 @@
 //! are final unless the candidate says otherwise.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use intertrunk_sip::{Message, Method, Name, reply};
@@ -147,11 +146,8 @@ impl Call {
             attempt.state = AttemptState::Over;
         }
         let mut dialog = attempt.leg.dialog.answered(response);
-        let listener = Arc::clone(&attempt.leg.listener);
         let flow = dialog.flow();
-        let ack = dialog
-            .ack(response.cseq(), core.rng.token(), &listener)
-            .finish(None);
+        let ack = dialog.ack(response.cseq(), core.rng.token()).finish(None);
         attempt.losers.push(Leg2xx {
             remote_tag: to_tag.into(),
             ack: ack.clone(),
@@ -164,7 +160,7 @@ impl Call {
             branch,
             max_forwards: 70,
         };
-        let bytes = dialog.request(&line, &listener).finish(None);
+        let bytes = dialog.request(&line).finish(None);
         self.send_own(
             Sending {
                 flow,

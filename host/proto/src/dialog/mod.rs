@@ -6,10 +6,10 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use intertrunk_sip::{BRANCH_COOKIE, Builder, Message, Method, Name, NameAddr, Token, Uri};
+use intertrunk_sip::{BRANCH_COOKIE, Builder, Message, Method, Name, NameAddr, Scheme, Token, Uri};
 
 use crate::io::Flow;
-use crate::snapshot::Listener;
+use crate::listener::{Listener, Listeners, Transport};
 
 /// One dialog, from our side. Before the peer has answered with a tag it is early and unnamed.
 #[derive(Clone, Debug)]
@@ -28,6 +28,10 @@ pub(crate) struct Dialog {
     route_set: Vec<Box<[u8]>>,
     /// Where our requests go.
     flow: Flow,
+    /// All that we have: the peer may ask for another transport.
+    listeners: Listeners,
+    /// It was asked for by a `sips` URI: so is our Contact (RFC 3261 §8.1.1.8, §12.1.1).
+    secure: bool,
 }
 
 /// What a request of a dialog is made for.
@@ -39,7 +43,12 @@ pub(crate) struct RequestLine<'a> {
 
 impl Dialog {
     /// The dialog that an INVITE from a peer begins (RFC 3261 §12.1.1).
-    pub(crate) fn of_invite(invite: &Message, local_tag: Token, flow: Flow) -> Dialog {
+    pub(crate) fn of_invite(
+        invite: &Message,
+        local_tag: Token,
+        flow: Flow,
+        listeners: &Listeners,
+    ) -> Dialog {
         let to = invite.header(Name::To).unwrap_or_default();
         let mut dialog = Dialog {
             call_id: invite.call_id().into(),
@@ -52,6 +61,8 @@ impl Dialog {
             target: Box::default(),
             route_set: invite.values(Name::RecordRoute).map(Into::into).collect(),
             flow,
+            listeners: listeners.clone(),
+            secure: is_sips(invite.request_uri()),
         };
         dialog.refresh_target(invite);
         dialog
@@ -65,6 +76,7 @@ impl Dialog {
         remote: &str,
         target: &str,
         flow: Flow,
+        listeners: &Listeners,
     ) -> Dialog {
         Dialog {
             call_id: call_id.as_bytes().into(),
@@ -77,6 +89,8 @@ impl Dialog {
             target: target.into(),
             route_set: Vec::new(),
             flow,
+            listeners: listeners.clone(),
+            secure: is_sips(target),
         }
     }
 
@@ -99,14 +113,66 @@ impl Dialog {
         {
             self.target = without_headers(contact.uri).into();
         }
-        if let Some(remote) = self.next_hop() {
-            self.flow.remote = remote;
+        if let Some((remote, asked)) = self.next_hop() {
+            self.go_to(remote, asked);
         }
     }
 
     /// The peer's address with its tag, as in To of our requests.
     pub(crate) fn peer(&self) -> &[u8] {
         &self.remote
+    }
+
+    /// Sends requests to this address from now on, by the transport that is asked for if we have
+    /// it. Who asks for none keeps the one that there is.
+    fn go_to(&mut self, remote: SocketAddr, asked: Option<Transport>) {
+        let Flow {
+            listener,
+            remote: before,
+            connection,
+        } = self.flow;
+        let ours = self.listeners.transport(listener);
+        let same_host = remote.ip() == before.ip();
+        if asked.is_none() && ours.is_reliable() && same_host && connection.is_none() {
+            // Deviation: RFC 3263 §4.1 says UDP for such a URI. Peers that take calls over a stream
+            // often leave its transport out of their Contact; we know where they can be reached.
+            return;
+        }
+        let Some(by) = self.listeners.beside(listener, asked.unwrap_or(ours)) else {
+            return;
+        };
+        let stays = same_host && by.id == listener;
+        self.flow = Flow {
+            listener: by.id,
+            remote,
+            connection: connection.filter(|_| stays),
+        };
+    }
+
+    /// Takes note of a request of the peer that came in on another connection than those before:
+    /// ours goes back on that.
+    pub(crate) fn heard_on(&mut self, flow: Flow) {
+        let mine = &mut self.flow;
+        let same = flow.listener == mine.listener && flow.remote.ip() == mine.remote.ip();
+        if mine.connection.is_some() && flow.connection.is_some() && same {
+            mine.connection = flow.connection;
+        }
+    }
+
+    /// Our side of it.
+    pub(crate) fn listener(&self) -> &Listener {
+        let found = self.listeners.get(self.flow.listener);
+        found.expect("flows are made of listeners that there are")
+    }
+
+    /// Our Contact: requests to it come in on the same listener.
+    pub(crate) fn contact(&self) -> String {
+        let ours = self.listener();
+        let (scheme, transport) = match self.secure {
+            true => ("<sips:", ""),
+            false => ("<sip:", ours.transport.as_uri_param()),
+        };
+        [scheme, &ours.advertise, transport, ">"].concat()
     }
 
     /// Where requests of this dialog are sent.
@@ -134,22 +200,23 @@ impl Dialog {
     }
 
     /// Begins a request with the next CSeq: everything but Contact, other headers and body.
-    pub(crate) fn request(&mut self, line: &RequestLine<'_>, listener: &Listener) -> Builder {
+    pub(crate) fn request(&mut self, line: &RequestLine<'_>) -> Builder {
         self.local_cseq += 1;
-        self.print(line, self.local_cseq, listener)
+        self.print(line, self.local_cseq)
     }
 
     /// Begins the ACK of a 2xx to our INVITE with this CSeq (RFC 3261 §13.2.2.4).
-    pub(crate) fn ack(&self, cseq: u32, branch: Token, listener: &Listener) -> Builder {
+    pub(crate) fn ack(&self, cseq: u32, branch: Token) -> Builder {
         let line = RequestLine {
             method: &Method::Ack,
             branch,
             max_forwards: 70,
         };
-        self.print(&line, cseq, listener)
+        self.print(&line, cseq)
     }
 
-    fn print(&self, line: &RequestLine<'_>, cseq: u32, listener: &Listener) -> Builder {
+    fn print(&self, line: &RequestLine<'_>, cseq: u32) -> Builder {
+        let listener = self.listener();
         let (uri, routes) = self.routed();
         let mut b = Builder::request(line.method, uri);
         let via: [&[u8]; 7] = [
@@ -191,18 +258,23 @@ impl Dialog {
         }
     }
 
-    /// The literal address that requests go to, if the next hop has one. A name keeps the flow
-    /// that the dialog began on.
-    fn next_hop(&self) -> Option<SocketAddr> {
+    /// The literal address that requests go to, if the next hop has one, and the transport that it
+    /// asks for. A name keeps the flow that the dialog began on.
+    fn next_hop(&self) -> Option<(SocketAddr, Option<Transport>)> {
         let first = self.route_set.first().and_then(|r| NameAddr::parse(r).ok());
         let uri = first.as_ref().map_or(&*self.target, |f| f.uri);
-        Uri::parse(uri).ok()?.socket_addr()
+        let uri = Uri::parse(uri).ok()?;
+        Some((uri.socket_addr()?, Transport::asked_by(&uri)))
     }
 }
 
 /// From of our requests.
 fn with_tag(local: &[u8], tag: Token) -> Box<[u8]> {
     [local, b";tag=", &tag.text()].concat().into()
+}
+
+fn is_sips(uri: &str) -> bool {
+    Uri::parse(uri).is_ok_and(|uri| uri.scheme == Scheme::Sips)
 }
 
 /// A URI as it may stand in a request line: without `?headers` (RFC 3261 §19.1.1).
@@ -244,274 +316,4 @@ fn same_hop(invite: &Bytes, method: &Method, to: Option<&[u8]>) -> Option<Builde
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use intertrunk_sip::{Message, Method, Name, Token};
-
-    use super::{Dialog, RequestLine, ack_of_failure, cancel_of};
-    use crate::io::{Flow, ListenerId};
-    use crate::snapshot::{Listener, Transport};
-
-    const OURS: Token = Token(1);
-
-    fn flow() -> Flow {
-        Flow {
-            listener: ListenerId(0),
-            remote: "192.0.2.7:5070".parse().expect("a literal"),
-        }
-    }
-
-    fn listener() -> Listener {
-        Listener {
-            id: ListenerId(0),
-            name: "udp".into(),
-            local: "192.0.2.1:5060".parse().expect("a literal"),
-            advertise: "sbc.example.com:5060".into(),
-            transport: Transport::Udp,
-        }
-    }
-
-    fn message(start: &str, to: &str, more: &str) -> Message {
-        let text = format!(
-            "{start}\r\nVia: SIP/2.0/UDP 192.0.2.7:5070;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
-             From: \"A\" <sip:2@x>;tag=a\r\nTo: {to}\r\nCall-ID: c@x\r\nCSeq: 7 INVITE\r\n\
-             {more}Content-Length: 0\r\n\r\n"
-        );
-        Message::parse(Bytes::from(text)).expect("a legal message")
-    }
-
-    fn invite(more: &str) -> Message {
-        message("INVITE sip:1@192.0.2.1 SIP/2.0", "<sip:1@y>", more)
-    }
-
-    /// The 200 to our INVITE, with these lines.
-    fn ok(more: &str) -> Message {
-        message("SIP/2.0 200 OK", "<sip:1@y>;tag=b", more)
-    }
-
-    fn as_uas(more: &str) -> Dialog {
-        Dialog::of_invite(&invite(more), OURS, flow())
-    }
-
-    fn as_uac() -> Dialog {
-        let target = "sip:1@gw.example.com";
-        Dialog::to_peer("c@x", OURS, "\"A\" <sip:2@x>", "<sip:1@y>", target, flow())
-    }
-
-    fn bye(dialog: &mut Dialog) -> Message {
-        let line = RequestLine {
-            method: &Method::Bye,
-            branch: Token(9),
-            max_forwards: 69,
-        };
-        let bytes = dialog.request(&line, &listener()).finish(None);
-        Message::parse(bytes).expect("a legal BYE")
-    }
-
-    fn text(message: &Message, name: Name) -> String {
-        let lines: Vec<_> = message.headers(name).map(String::from_utf8_lossy).collect();
-        lines.join(" | ")
-    }
-
-    /// Request-URI, Route lines and destination of the next request.
-    fn way(dialog: &mut Dialog) -> (String, String, String) {
-        let bye = bye(dialog);
-        let to = dialog.flow().remote.to_string();
-        (bye.request_uri().to_owned(), text(&bye, Name::Route), to)
-    }
-
-    fn ways(uri: &str, routes: &str, to: &str) -> (String, String, String) {
-        (uri.to_owned(), routes.to_owned(), to.to_owned())
-    }
-
-    /// RFC 3261 §12.1.1
-    #[test]
-    fn an_invite_makes_a_dialog_with_the_roles_turned() {
-        let mut dialog = as_uas("Contact: <sip:2@192.0.2.8:5080>\r\n");
-        assert!(dialog.is_with(b"c@x", Some(b"a")));
-        assert!(!dialog.is_with(b"c@x", Some(b"b")) && !dialog.is_with(b"c@x", None));
-        assert!(!dialog.is_with(b"C@x", Some(b"a")), "Call-IDs have case");
-        let bye = bye(&mut dialog);
-        let names = [Name::From, Name::To, Name::CallId, Name::CSeq, Name::Via];
-        assert_eq!(
-            names.map(|name| text(&bye, name)),
-            [
-                format!("<sip:1@y>;tag={OURS}"),
-                "\"A\" <sip:2@x>;tag=a".to_owned(),
-                "c@x".to_owned(),
-                "1 BYE".to_owned(),
-                format!(
-                    "SIP/2.0/UDP sbc.example.com:5060;rport;branch=z9hG4bK{}",
-                    Token(9)
-                ),
-            ]
-        );
-        assert_eq!(bye.request_uri(), "sip:2@192.0.2.8:5080");
-        assert_eq!(bye.max_forwards(), Some(69));
-        assert_eq!(dialog.flow().remote.to_string(), "192.0.2.8:5080");
-    }
-
-    /// RFC 3261 §12.1.2
-    #[test]
-    fn each_answer_to_our_invite_is_a_dialog_of_its_own() {
-        let mut early = as_uac();
-        let line = RequestLine {
-            method: &Method::Invite,
-            branch: Token(2),
-            max_forwards: 70,
-        };
-        let bytes = early.request(&line, &listener()).finish(None);
-        let sent = Message::parse(bytes).expect("a legal INVITE");
-        assert_eq!(sent.request_uri(), "sip:1@gw.example.com");
-        assert_eq!((sent.to_tag(), sent.cseq()), (None, 1));
-        assert!(early.is_with(b"c@x", None));
-        let mut b = early.answered(&ok("Contact: <sip:1@192.0.2.9>\r\n"));
-        let other = message("SIP/2.0 180 Ringing", "<sip:1@y>;tag=z", "");
-        let z = early.answered(&other);
-        assert!(b.is_with(b"c@x", Some(b"b")) && z.is_with(b"c@x", Some(b"z")));
-        let to = z.flow().remote;
-        assert_eq!(to, flow().remote, "no Contact: where the INVITE went");
-        let bye = bye(&mut b);
-        assert_eq!(
-            text(&bye, Name::From),
-            format!("\"A\" <sip:2@x>;tag={OURS}")
-        );
-        assert_eq!(text(&bye, Name::To), "<sip:1@y>;tag=b");
-        assert_eq!(bye.request_uri(), "sip:1@192.0.2.9");
-        assert_eq!((bye.cseq(), b.last_cseq(), early.last_cseq()), (2, 2, 1));
-    }
-
-    #[test]
-    fn a_called_side_takes_the_route_set_in_order_and_a_calling_side_in_reverse() {
-        let routes = "Record-Route: <sip:192.0.2.50;lr>, <sip:p2.example.com;lr>\r\n\
-                      Record-Route: <sip:192.0.2.52:5080;lr;x=1>\r\n\
-                      Contact: <sip:9@192.0.2.8>\r\n";
-        let uri = "sip:9@192.0.2.8";
-        let set = "<sip:192.0.2.50;lr> | <sip:p2.example.com;lr> | <sip:192.0.2.52:5080;lr;x=1>";
-        let expected = ways(uri, set, "192.0.2.50:5060");
-        assert_eq!(way(&mut as_uas(routes)), expected);
-        let set = "<sip:192.0.2.52:5080;lr;x=1> | <sip:p2.example.com;lr> | <sip:192.0.2.50;lr>";
-        let expected = ways(uri, set, "192.0.2.52:5080");
-        assert_eq!(way(&mut as_uac().answered(&ok(routes))), expected);
-    }
-
-    /// RFC 3261 §12.2.1.1
-    #[test]
-    fn a_strict_router_takes_the_place_of_the_request_uri() {
-        let routes = "Record-Route: <sip:192.0.2.50>, <sip:p2.example.com;lr>\r\n\
-                      Contact: <sip:9@192.0.2.8;x=1>\r\n";
-        let set = "<sip:p2.example.com;lr> | <sip:9@192.0.2.8;x=1>";
-        let expected = ways("sip:192.0.2.50", set, "192.0.2.50:5060");
-        assert_eq!(way(&mut as_uas(routes)), expected);
-        let later = "Record-Route: <sip:192.0.2.51;lr>, <sip:192.0.2.50>\r\n\
-                     Contact: <sip:9@192.0.2.8>\r\n";
-        let set = "<sip:192.0.2.51;lr> | <sip:192.0.2.50>";
-        let expected = ways("sip:9@192.0.2.8", set, "192.0.2.51:5060");
-        assert_eq!(
-            way(&mut as_uas(later)),
-            expected,
-            "only the first one counts"
-        );
-    }
-
-    /// RFC 3261 §12.2: the target moves, the route set stays.
-    #[test]
-    fn a_contact_moves_the_target_and_nothing_else() {
-        let mut dialog = as_uas("Contact: <sip:2@192.0.2.8>\r\n");
-        let move_to = |dialog: &mut Dialog, more: &str| {
-            dialog.refresh_target(&invite(more));
-            way(dialog)
-        };
-        let moved = ways("sip:2@192.0.2.9:5090", "", "192.0.2.9:5090");
-        let more = "Record-Route: <sip:192.0.2.50;lr>\r\nContact: <sip:2@192.0.2.9:5090>\r\n";
-        assert_eq!(move_to(&mut dialog, more), moved);
-        assert_eq!(move_to(&mut dialog, ""), moved, "no Contact");
-        let named = ways("sip:2@pbx.example.com", "", "192.0.2.9:5090");
-        let more = "Contact: <sip:2@pbx.example.com>\r\n";
-        assert_eq!(
-            move_to(&mut dialog, more),
-            named,
-            "a name keeps the flow that there is"
-        );
-        let more = "Record-Route: <sip:192.0.2.50;lr>\r\nContact: <sip:2@192.0.2.8>\r\n";
-        let mut routed = as_uas(more);
-        let expected = ways("sip:2@192.0.2.9", "<sip:192.0.2.50;lr>", "192.0.2.50:5060");
-        let more = "Contact: <sip:2@192.0.2.9>\r\n";
-        assert_eq!(move_to(&mut routed, more), expected);
-    }
-
-    #[test]
-    fn a_target_has_no_headers() {
-        let more = "Contact: <sip:2@192.0.2.8;x=1?Subject=a&Priority=b>\r\n";
-        assert_eq!(bye(&mut as_uas(more)).request_uri(), "sip:2@192.0.2.8;x=1");
-    }
-
-    /// RFC 3261 §12.2.2
-    #[test]
-    fn a_peer_counts_upwards() {
-        let mut dialog = as_uas("");
-        assert!(!dialog.accept_cseq(6) && !dialog.accept_cseq(7));
-        assert!(dialog.accept_cseq(9), "gaps are legal");
-        assert!(!dialog.accept_cseq(8));
-        let mut dialog = as_uac().answered(&ok(""));
-        assert!(dialog.accept_cseq(1), "its first request starts the count");
-        assert!(!dialog.accept_cseq(1));
-    }
-
-    /// RFC 3261 §13.2.2.4
-    #[test]
-    fn the_ack_of_a_2xx_goes_the_dialogs_way() {
-        let more = "Record-Route: <sip:192.0.2.50;lr>\r\nContact: <sip:1@192.0.2.9>\r\n";
-        let dialog = as_uac().answered(&ok(more));
-        let bytes = dialog.ack(7, Token(9), &listener()).finish(None);
-        let ack = Message::parse(bytes).expect("a legal ACK");
-        assert_eq!((ack.method(), ack.cseq()), (&Method::Ack, 7));
-        assert_eq!(ack.request_uri(), "sip:1@192.0.2.9");
-        assert_eq!(text(&ack, Name::Route), "<sip:192.0.2.50;lr>");
-        assert_eq!(text(&ack, Name::To), "<sip:1@y>;tag=b");
-        assert_eq!(dialog.last_cseq(), 0, "an ACK is not counted");
-    }
-
-    /// An INVITE that went through a proxy of ours, with all that its ACK and CANCEL copy.
-    fn routed_invite() -> Bytes {
-        let more = "Via: SIP/2.0/UDP 192.0.2.99;branch=z9hG4bK0\r\n\
-                    Route: <sip:192.0.2.50;lr>, <sip:p2.example.com;lr>\r\n\
-                    Contact: <sip:2@192.0.2.1>\r\nSubject: x\r\n";
-        invite(more).bytes().clone()
-    }
-
-    fn assert_same_hop(message: &Message) {
-        assert_eq!(message.request_uri(), "sip:1@192.0.2.1");
-        assert_eq!(
-            text(message, Name::Via),
-            "SIP/2.0/UDP 192.0.2.7:5070;branch=z9hG4bK1",
-            "the top one alone"
-        );
-        let routes = "<sip:192.0.2.50;lr> | <sip:p2.example.com;lr>";
-        assert_eq!(text(message, Name::Route), routes);
-        assert_eq!(text(message, Name::From), "\"A\" <sip:2@x>;tag=a");
-        assert_eq!((message.call_id(), message.cseq()), (&b"c@x"[..], 7));
-        assert!(!message.has_body() && message.header(Name::Contact).is_none());
-    }
-
-    /// RFC 3261 §17.1.1.3
-    #[test]
-    fn the_ack_of_a_failure_goes_the_invites_way() {
-        let failure = message("SIP/2.0 486 Busy", "<sip:1@elsewhere>;tag=b", "");
-        let bytes = ack_of_failure(&routed_invite(), &failure).expect("an INVITE");
-        let ack = Message::parse(bytes).expect("a legal ACK");
-        assert_same_hop(&ack);
-        assert_eq!(text(&ack, Name::CSeq), "7 ACK");
-        assert_eq!(text(&ack, Name::To), "<sip:1@elsewhere>;tag=b");
-    }
-
-    /// RFC 3261 §9.1
-    #[test]
-    fn a_cancel_goes_the_invites_way() {
-        let bytes = cancel_of(&routed_invite()).expect("an INVITE").finish(None);
-        let cancel = Message::parse(bytes).expect("a legal CANCEL");
-        assert_same_hop(&cancel);
-        assert_eq!(text(&cancel, Name::CSeq), "7 CANCEL");
-        assert_eq!(text(&cancel, Name::To), "<sip:1@y>", "as in the INVITE");
-    }
-}
+mod tests;

@@ -21,6 +21,7 @@ fn trunk(id: u32, name: &str, kind: TrunkKind, address: &str, pstn_to: &[u32]) -
         site: None,
         tags: Vec::new(),
         listen: ListenerId(0),
+        also_listen: Vec::new(),
         peers: vec![Peer::at(address)],
         balance: Balance::Priority,
         sources: vec![SourceMatch {
@@ -29,6 +30,8 @@ fn trunk(id: u32, name: &str, kind: TrunkKind, address: &str, pstn_to: &[u32]) -
             port: Some(address.port()),
         }],
         follows_peers: false,
+        certificates: Vec::new(),
+        oversize: crate::trunk::Oversize::default(),
         policy: PolicyId(0),
         calls_max: None,
         calls_in_max: None,

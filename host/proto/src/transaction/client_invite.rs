@@ -13,44 +13,49 @@
 //!             3xx-6xx:   2xx: told again
 //!             ACK again
 //! ```
-//! Timer A starts at T1 and doubles without a cap; B is 64·T1; D is 32 s on UDP; M is 64·T1.
+//! Timer A starts at T1 and doubles without a cap; B is 64·T1; D is 32 s; M is 64·T1. Over a
+//! reliable transport there is no A, and no time passes in Completed.
 
 use std::time::Duration;
 
+use super::clocks::Clocks;
 use super::{Backoff, ClientInput, ClientStep};
-use crate::snapshot::Timers;
 use crate::time::Instant;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ClientInvite {
-    Calling { resend: Backoff, give_up: Instant },
+    Calling {
+        resend: Option<Backoff>,
+        give_up: Instant,
+    },
     Proceeding,
-    Completed { until: Instant },
-    Accepted { until: Instant },
+    Completed {
+        until: Instant,
+    },
+    Accepted {
+        until: Instant,
+    },
     Terminated,
 }
 
-/// Timer D on an unreliable transport: "at least 32 seconds".
-const TIMER_D: Duration = Duration::from_secs(32);
-
 impl ClientInvite {
     /// The request has just been sent.
-    pub(crate) fn start(now: Instant, t: &Timers) -> Self {
+    pub(crate) fn start(now: Instant, t: &Clocks) -> Self {
         Self::Calling {
-            resend: Backoff::start(now, t.t1),
-            give_up: now + t.t1 * 64,
+            resend: t.resend(now),
+            give_up: t.give_up(now),
         }
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self {
-            Self::Calling { resend, give_up } => Some(resend.at.min(*give_up)),
+            Self::Calling { resend, give_up } => Some(Backoff::or(*resend, *give_up)),
             Self::Completed { until } | Self::Accepted { until } => Some(*until),
             Self::Proceeding | Self::Terminated => None,
         }
     }
 
-    pub(crate) fn handle(&mut self, input: ClientInput, now: Instant, t: &Timers) -> ClientStep {
+    pub(crate) fn handle(&mut self, input: ClientInput, now: Instant, t: &Clocks) -> ClientStep {
         use ClientInput as I;
         let none = ClientStep::default();
         let tell = ClientStep { tell: true, ..none };
@@ -61,17 +66,17 @@ impl ClientInvite {
             }
             (Self::Calling { .. } | Self::Proceeding, I::Success) => {
                 *self = Self::Accepted {
-                    until: now + t.t1 * 64,
+                    until: t.give_up(now),
                 };
                 tell
             }
             (Self::Calling { .. } | Self::Proceeding, I::Failure) => {
-                *self = Self::Completed {
-                    until: now + TIMER_D,
-                };
+                let until = t.failure_again(now);
+                *self = until.map_or(Self::Terminated, |until| Self::Completed { until });
                 ClientStep {
                     tell: true,
                     ack: true,
+                    terminated: until.is_none(),
                     ..none
                 }
             }
@@ -90,7 +95,7 @@ impl ClientInvite {
                 },
                 I::Clock,
             ) => {
-                let fired = resend.fire(now, Duration::MAX);
+                let fired = Backoff::fire_any(&mut resend, now, Duration::MAX);
                 *self = Self::Calling { resend, give_up };
                 ClientStep {
                     resend: fired,

@@ -7,40 +7,49 @@
 //!      |                 |
 //!      +----- final -----+--> Completed, K ends it
 //! ```
-//! Timer E starts at T1 and doubles up to T2; F is 64·T1; K is T4 on UDP.
+//! Timer E starts at T1 and doubles up to T2; F is 64·T1; K is T4. Over a reliable transport there
+//! is no E, and no time passes in Completed.
 
+use super::clocks::Clocks;
 use super::{Backoff, ClientInput, ClientStep};
-use crate::snapshot::Timers;
 use crate::time::Instant;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ClientPlain {
-    Trying { resend: Backoff, give_up: Instant },
-    Proceeding { resend: Backoff, give_up: Instant },
-    Completed { until: Instant },
+    Trying {
+        resend: Option<Backoff>,
+        give_up: Instant,
+    },
+    Proceeding {
+        resend: Option<Backoff>,
+        give_up: Instant,
+    },
+    Completed {
+        until: Instant,
+    },
     Terminated,
 }
 
 impl ClientPlain {
     /// The request has just been sent.
-    pub(crate) fn start(now: Instant, t: &Timers) -> Self {
+    pub(crate) fn start(now: Instant, t: &Clocks) -> Self {
         Self::Trying {
-            resend: Backoff::start(now, t.t1),
-            give_up: now + t.t1 * 64,
+            resend: t.resend(now),
+            give_up: t.give_up(now),
         }
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self {
             Self::Trying { resend, give_up } | Self::Proceeding { resend, give_up } => {
-                Some(resend.at.min(*give_up))
+                Some(Backoff::or(*resend, *give_up))
             }
             Self::Completed { until } => Some(*until),
             Self::Terminated => None,
         }
     }
 
-    pub(crate) fn handle(&mut self, input: ClientInput, now: Instant, t: &Timers) -> ClientStep {
+    pub(crate) fn handle(&mut self, input: ClientInput, now: Instant, t: &Clocks) -> ClientStep {
         use ClientInput as I;
         let none = ClientStep::default();
         let tell = ClientStep { tell: true, ..none };
@@ -48,18 +57,22 @@ impl ClientPlain {
             (Self::Trying { resend, give_up }, I::Provisional) => {
                 // E runs on; only when it fires is it set to T2.
                 *self = Self::Proceeding {
-                    resend: Backoff {
+                    resend: resend.map(|e| Backoff {
                         interval: t.t2,
-                        ..resend
-                    },
+                        ..e
+                    }),
                     give_up,
                 };
                 tell
             }
             (Self::Proceeding { .. }, I::Provisional) => tell,
             (Self::Trying { .. } | Self::Proceeding { .. }, I::Success | I::Failure) => {
-                *self = Self::Completed { until: now + t.t4 };
-                tell
+                let until = t.answer_again(now);
+                *self = until.map_or(Self::Terminated, |until| Self::Completed { until });
+                ClientStep {
+                    terminated: until.is_none(),
+                    ..tell
+                }
             }
             (Self::Trying { give_up, .. } | Self::Proceeding { give_up, .. }, I::Clock)
                 if give_up <= now =>
@@ -78,7 +91,7 @@ impl ClientPlain {
                 },
                 I::Clock,
             ) => {
-                let fired = resend.fire(now, t.t2);
+                let fired = Backoff::fire_any(&mut resend, now, t.t2);
                 *self = Self::Trying { resend, give_up };
                 ClientStep {
                     resend: fired,
@@ -92,7 +105,7 @@ impl ClientPlain {
                 },
                 I::Clock,
             ) => {
-                let fired = resend.fire(now, t.t2);
+                let fired = Backoff::fire_any(&mut resend, now, t.t2);
                 *self = Self::Proceeding { resend, give_up };
                 ClientStep {
                     resend: fired,

@@ -6,6 +6,7 @@
 
 mod client_invite;
 mod client_plain;
+mod clocks;
 mod key;
 mod server_invite;
 mod server_plain;
@@ -86,6 +87,16 @@ impl Backoff {
             at: now + interval,
             interval,
         }
+    }
+
+    /// When to look again: when it is due, or at `until` if that is before or nothing is resent.
+    pub(crate) fn or(resend: Option<Backoff>, until: Instant) -> Instant {
+        resend.map_or(until, |resend| resend.at.min(until))
+    }
+
+    /// [`Backoff::fire`], if there is one.
+    fn fire_any(resend: &mut Option<Backoff>, now: Instant, max: std::time::Duration) -> bool {
+        resend.as_mut().is_some_and(|resend| resend.fire(now, max))
     }
 
     /// If it is due: sets the next time, the interval doubled up to `max`.

@@ -10,31 +10,39 @@
 //!    Completed --ACK--> Confirmed, I ends it
 //!    G resends, H ends it without an ACK
 //! ```
-//! Timer G starts at T1 and doubles up to T2; H and L are 64·T1; I is T4 on UDP.
+//! Timer G starts at T1 and doubles up to T2; H and L are 64·T1; I is T4. Over a reliable transport
+//! there is no G, and no time passes in Confirmed.
 
+use super::clocks::Clocks;
 use super::{Backoff, ServerInput, ServerStep};
-use crate::snapshot::Timers;
 use crate::time::Instant;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ServerInvite {
     Proceeding,
-    Accepted { until: Instant },
-    Completed { resend: Backoff, until: Instant },
-    Confirmed { until: Instant },
+    Accepted {
+        until: Instant,
+    },
+    Completed {
+        resend: Option<Backoff>,
+        until: Instant,
+    },
+    Confirmed {
+        until: Instant,
+    },
     Terminated,
 }
 
 impl ServerInvite {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self {
-            Self::Completed { resend, until } => Some(resend.at.min(*until)),
+            Self::Completed { resend, until } => Some(Backoff::or(*resend, *until)),
             Self::Accepted { until } | Self::Confirmed { until } => Some(*until),
             Self::Proceeding | Self::Terminated => None,
         }
     }
 
-    pub(crate) fn handle(&mut self, input: ServerInput, now: Instant, t: &Timers) -> ServerStep {
+    pub(crate) fn handle(&mut self, input: ServerInput, now: Instant, t: &Clocks) -> ServerStep {
         use ServerInput as I;
         let none = ServerStep::default();
         match (*self, input) {
@@ -45,15 +53,14 @@ impl ServerInvite {
             (Self::Proceeding, I::Provisional) => ServerStep { send: true, ..none },
             (Self::Proceeding, I::Success) => {
                 *self = Self::Accepted {
-                    until: now + t.t1 * 64,
+                    until: t.give_up(now),
                 };
                 ServerStep { send: true, ..none }
             }
             (Self::Proceeding, I::Failure) => {
-                let resend = Backoff::start(now, t.t1);
                 *self = Self::Completed {
-                    resend,
-                    until: now + t.t1 * 64,
+                    resend: t.resend(now),
+                    until: t.give_up(now),
                 };
                 ServerStep { send: true, ..none }
             }
@@ -62,8 +69,12 @@ impl ServerInvite {
                 ..none
             },
             (Self::Completed { .. }, I::Ack) => {
-                *self = Self::Confirmed { until: now + t.t4 };
-                none
+                let until = t.answer_again(now);
+                *self = until.map_or(Self::Terminated, |until| Self::Confirmed { until });
+                ServerStep {
+                    terminated: until.is_none(),
+                    ..none
+                }
             }
             (
                 Self::Completed { until, .. }
@@ -78,7 +89,7 @@ impl ServerInvite {
                 }
             }
             (Self::Completed { mut resend, until }, I::Clock) => {
-                let fired = resend.fire(now, t.t2);
+                let fired = Backoff::fire_any(&mut resend, now, t.t2);
                 *self = Self::Completed { resend, until };
                 ServerStep {
                     resend: fired,

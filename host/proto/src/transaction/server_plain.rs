@@ -7,10 +7,10 @@
 //!      |                 |
 //!      +----- final -----+--> Completed (the request again: final again), J ends it
 //! ```
-//! J is 64·T1 on UDP.
+//! J is 64·T1. Over a reliable transport no time passes in Completed.
 
+use super::clocks::Clocks;
 use super::{ServerInput, ServerStep};
-use crate::snapshot::Timers;
 use crate::time::Instant;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,7 +29,7 @@ impl ServerPlain {
         }
     }
 
-    pub(crate) fn handle(&mut self, input: ServerInput, now: Instant, t: &Timers) -> ServerStep {
+    pub(crate) fn handle(&mut self, input: ServerInput, now: Instant, t: &Clocks) -> ServerStep {
         use ServerInput as I;
         let none = ServerStep::default();
         match (*self, input) {
@@ -38,10 +38,13 @@ impl ServerPlain {
                 ServerStep { send: true, ..none }
             }
             (Self::Trying | Self::Proceeding, I::Success | I::Failure) => {
-                *self = Self::Completed {
-                    until: now + t.t1 * 64,
-                };
-                ServerStep { send: true, ..none }
+                let until = t.request_again(now);
+                *self = until.map_or(Self::Terminated, |until| Self::Completed { until });
+                ServerStep {
+                    send: true,
+                    terminated: until.is_none(),
+                    ..none
+                }
             }
             (Self::Proceeding | Self::Completed { .. }, I::Again) => ServerStep {
                 resend: true,

@@ -8,6 +8,7 @@ use slotmap::{Key, KeyData, SlotMap, new_key_type};
 
 use super::client_invite::ClientInvite;
 use super::client_plain::ClientPlain;
+use super::clocks::Clocks;
 use super::key::ServerTxKey;
 use super::server_invite::ServerInvite;
 use super::server_plain::ServerPlain;
@@ -15,7 +16,7 @@ use super::{ClientInput, ClientStep, ServerInput, ServerStep};
 use crate::call::{AttemptId, CallKey, LegId, RelayId};
 use crate::event::Event;
 use crate::io::{Flow, Output, TransmitId};
-use crate::snapshot;
+use crate::snapshot::Snapshot;
 use crate::time::Instant;
 use crate::timer::{Alarm, TimerOwner, Timers};
 
@@ -93,15 +94,32 @@ pub(crate) enum Incoming {
 /// What the table needs of its surroundings for one step.
 pub(crate) struct Env<'a> {
     pub(crate) now: Instant,
-    pub(crate) rfc: snapshot::Timers,
+    pub(crate) snapshot: &'a Snapshot,
     pub(crate) timers: &'a mut Timers,
     pub(crate) out: &'a mut VecDeque<Output>,
+}
+
+impl Env<'_> {
+    fn clocks(&self, flow: Flow) -> Clocks {
+        let transport = self.snapshot.listeners.transport(flow.listener);
+        Clocks::of(&self.snapshot.timers, transport.is_reliable())
+    }
 }
 
 #[derive(Debug)]
 enum ClientMachine {
     Invite(ClientInvite),
     Plain(ClientPlain),
+}
+
+impl ClientMachine {
+    fn start(invite: bool, flow: Flow, env: &Env<'_>) -> ClientMachine {
+        let clocks = env.clocks(flow);
+        match invite {
+            true => ClientMachine::Invite(ClientInvite::start(env.now, &clocks)),
+            false => ClientMachine::Plain(ClientPlain::start(env.now, &clocks)),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -114,6 +132,8 @@ struct Client {
     request: Bytes,
     /// The ACK of a failure, to repeat.
     ack: Option<Bytes>,
+    /// The same request over UDP, for when it cannot be sent.
+    fallback: Option<Box<(Flow, Bytes)>>,
     alarm: Alarm,
 }
 
@@ -192,10 +212,7 @@ impl Table {
 
     /// Sends a request and opens its transaction.
     pub(crate) fn send(&mut self, sending: Sending, env: &mut Env<'_>) -> ClientKey {
-        let machine = match sending.invite {
-            true => ClientMachine::Invite(ClientInvite::start(env.now, &env.rfc)),
-            false => ClientMachine::Plain(ClientPlain::start(env.now, &env.rfc)),
-        };
+        let machine = ClientMachine::start(sending.invite, sending.flow, env);
         let key = self.clients.insert(Client {
             machine,
             owner: sending.owner,
@@ -203,6 +220,7 @@ impl Table {
             branch: sending.branch.0,
             request: sending.bytes.clone(),
             ack: None,
+            fallback: None,
             alarm: Alarm::default(),
         });
         self.by_branch
@@ -256,22 +274,39 @@ impl Table {
         true
     }
 
-    /// The transport could not send a request (RFC 3261 §17.1.4).
-    pub(crate) fn transmit_failed(&mut self, id: TransmitId) {
+    /// What is sent instead, and where to, if the request cannot be sent.
+    pub(crate) fn fall_back_to(&mut self, key: ClientKey, datagram: Box<(Flow, Bytes)>) {
+        if let Some(client) = self.clients.get_mut(key) {
+            client.fallback = Some(datagram);
+        }
+    }
+
+    /// The transport could not send a request (RFC 3261 §17.1.4). If there is something to send
+    /// instead, the transaction begins anew with that, and the way that failed is given back.
+    pub(crate) fn transmit_failed(&mut self, id: TransmitId, env: &mut Env<'_>) -> Option<Flow> {
         let key = ClientKey::from(KeyData::from_ffi(id.0));
-        let Some(client) = self.clients.get(key) else {
-            return;
-        };
+        let client = self.clients.get_mut(key)?;
         let awaiting = match client.machine {
             ClientMachine::Invite(m) => matches!(m, ClientInvite::Calling { .. }),
             ClientMachine::Plain(m) => matches!(m, ClientPlain::Trying { .. }),
         };
-        if awaiting {
-            self.told.push_back(Told::Unsendable {
-                owner: client.owner,
-            });
-            self.drop_client(key);
+        if !awaiting {
+            return None;
         }
+        if let Some(datagram) = client.fallback.take() {
+            let failed = client.flow;
+            (client.flow, client.request) = *datagram;
+            let invite = matches!(client.machine, ClientMachine::Invite(_));
+            client.machine = ClientMachine::start(invite, client.flow, env);
+            transmit(env, client.flow, client.request.clone(), Some(key));
+            self.arm_client(key, env);
+            return Some(failed);
+        }
+        self.told.push_back(Told::Unsendable {
+            owner: client.owner,
+        });
+        self.drop_client(key);
+        None
     }
 
     fn client_of(&self, response: &Message) -> Option<ClientKey> {
@@ -452,9 +487,10 @@ impl Table {
 
 impl Client {
     fn step(&mut self, input: ClientInput, env: &mut Env<'_>) -> ClientStep {
+        let clocks = env.clocks(self.flow);
         let step = match &mut self.machine {
-            ClientMachine::Invite(m) => m.handle(input, env.now, &env.rfc),
-            ClientMachine::Plain(m) => m.handle(input, env.now, &env.rfc),
+            ClientMachine::Invite(m) => m.handle(input, env.now, &clocks),
+            ClientMachine::Plain(m) => m.handle(input, env.now, &clocks),
         };
         if step.resend {
             env.out
@@ -491,9 +527,10 @@ impl Server {
     }
 
     fn step(&mut self, input: ServerInput, env: &mut Env<'_>) -> ServerStep {
+        let clocks = env.clocks(self.flow);
         let step = match &mut self.machine {
-            ServerMachine::Invite(m) => m.handle(input, env.now, &env.rfc),
-            ServerMachine::Plain(m) => m.handle(input, env.now, &env.rfc),
+            ServerMachine::Invite(m) => m.handle(input, env.now, &clocks),
+            ServerMachine::Plain(m) => m.handle(input, env.now, &clocks),
         };
         if step.resend && !self.last_response.is_empty() {
             env.out

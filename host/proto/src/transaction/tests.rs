@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::client_invite::ClientInvite;
 use super::client_plain::ClientPlain;
+use super::clocks::Clocks;
 use super::server_invite::ServerInvite;
 use super::server_plain::ServerPlain;
 use super::{ClientInput, ClientStep, ServerInput, ServerStep};
@@ -16,8 +17,8 @@ fn at(ms: u64) -> Instant {
     START + Duration::from_millis(ms)
 }
 
-fn timers() -> Timers {
-    Timers::default()
+fn timers() -> Clocks {
+    Clocks::of(&Timers::default(), false)
 }
 
 /// When a machine that hears nothing resends, in milliseconds, and when it gives up.

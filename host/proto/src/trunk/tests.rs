@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::{
-    Balance, Direction, Health, IdentityRules, Seat, SourceMatch, TransferRules, Trunk, TrunkKind,
+    Balance, Direction, Health, IdentityRules, Oversize, Peer, Seat, SourceMatch, TransferRules,
+    Trunk, TrunkKind,
 };
 use crate::io::{Flow, ListenerId, PolicyId, TrunkId};
+use crate::listener::Transport;
 use crate::snapshot::{Snapshot, SnapshotFault};
 
 /// A trunk with these sources, without peers and limits.
@@ -18,10 +20,13 @@ pub(crate) fn trunk(id: u32, name: &str, sources: Vec<SourceMatch>) -> Trunk {
         site: None,
         tags: Vec::new(),
         listen: ListenerId(0),
+        also_listen: Vec::new(),
         peers: Vec::new(),
         balance: Balance::Priority,
         sources,
         follows_peers: false,
+        certificates: Vec::new(),
+        oversize: Oversize::default(),
         policy: PolicyId(0),
         calls_max: None,
         calls_in_max: None,
@@ -32,6 +37,15 @@ pub(crate) fn trunk(id: u32, name: &str, sources: Vec<SourceMatch>) -> Trunk {
         identity: IdentityRules::default(),
         transfers: TransferRules::default(),
         state: Arc::default(),
+    }
+}
+
+/// A peer with this host that is found at this address, by TLS.
+pub(crate) fn peer(host_port: &str, address: &str) -> Peer {
+    Peer {
+        host_port: host_port.into(),
+        transport: Transport::Tls,
+        ..Peer::at(address.parse().expect("a literal"))
     }
 }
 
@@ -74,10 +88,7 @@ fn the_most_specific_trunk_of_the_listener_is_found() {
     let snapshot = Snapshot::new("t", Vec::new(), trunks, Vec::new()).expect("sources differ");
     let who = |listener: u16, from: &str| {
         let remote = from.parse().expect("a literal");
-        let found = snapshot.identify(Flow {
-            listener: ListenerId(listener),
-            remote,
-        });
+        let found = snapshot.identify(Flow::to(ListenerId(listener), remote));
         found.map(|t| t.name.to_string())
     };
     assert_eq!(who(0, "192.0.2.7:5070").as_deref(), Some("host"));

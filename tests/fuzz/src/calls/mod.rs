@@ -257,10 +257,7 @@ impl Play {
                 bytes: bytes.clone(),
             },
         );
-        let flow = Flow {
-            listener: ListenerId(0),
-            remote: from,
-        };
+        let flow = Flow::to(ListenerId(0), from);
         self.input(Input::Received { flow, bytes });
     }
 

@@ -9,7 +9,7 @@ use intertrunk_sip::{Message, Token};
 use super::{Env, Incoming, Owner, Sending, ServerKey, Table, Told};
 use crate::call::{AttemptId, CallKey};
 use crate::io::{Flow, ListenerId, Output, TransmitId};
-use crate::snapshot;
+use crate::snapshot::Snapshot;
 use crate::time::Instant;
 use crate::timer::{TimerOwner, Timers};
 
@@ -21,10 +21,7 @@ fn owner() -> Owner {
 }
 
 fn flow() -> Flow {
-    Flow {
-        listener: ListenerId(0),
-        remote: PEER.parse().expect("a literal"),
-    }
+    Flow::to(ListenerId(0), PEER.parse().expect("a literal"))
 }
 
 fn message(text: String) -> Message {
@@ -76,6 +73,7 @@ struct Bench {
     timers: Timers,
     out: VecDeque<Output>,
     now: Instant,
+    snapshot: Snapshot,
 }
 
 impl Bench {
@@ -89,7 +87,7 @@ impl Bench {
     fn parts(&mut self) -> (&mut Table, Env<'_>) {
         let env = Env {
             now: self.now,
-            rfc: snapshot::Timers::default(),
+            snapshot: &self.snapshot,
             timers: &mut self.timers,
             out: &mut self.out,
         };
@@ -112,6 +110,11 @@ impl Bench {
         let (table, mut env) = self.parts();
         let bytes = Bytes::from(format!("{status}"));
         table.respond(key, status, bytes, &mut env);
+    }
+
+    fn fail(&mut self, id: TransmitId) -> Option<Flow> {
+        let (table, mut env) = self.parts();
+        table.transmit_failed(id, &mut env)
     }
 
     fn hear(&mut self, request: &Message) -> Incoming {
@@ -471,17 +474,17 @@ fn what_cannot_be_sent_is_told_at_once() {
         let mut b = Bench::new();
         b.send(method);
         let id = b.transmits()[0].2.expect("a request has a name");
-        b.table.transmit_failed(TransmitId(id.0 + 1));
+        b.fail(TransmitId(id.0 + 1));
         assert_eq!(b.told(), [""; 0], "not ours");
-        b.table.transmit_failed(id);
+        b.fail(id);
         assert_eq!(b.told(), ["unsendable", "over"]);
-        b.table.transmit_failed(id);
+        b.fail(id);
         assert_eq!(b.pass(MINUTE), [], "nothing is sent for it any more");
         assert_eq!((b.told().len(), b.table.len()), (0, 0));
         b.send(method);
         let id = b.transmits()[0].2.expect("a request has a name");
         b.hear_response(response(100, method));
-        b.table.transmit_failed(id);
+        b.fail(id);
         assert_eq!(b.told(), ["100"], "it has arrived after all");
     }
 }

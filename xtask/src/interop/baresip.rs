@@ -22,12 +22,13 @@ pub const GROUP: Group = Group {
 
 const ALICE: &str = "+15550001";
 const BOB: &str = "+15550002";
+const CAROL: &str = "+15550003";
 
 /// What the telephones do, and what the record says of it.
 struct Scene {
     name: &'static str,
     rules: &'static str,
-    /// What is dialled, by nobody else, to reach Bob.
+    /// What is dialled, by nobody else, to reach Bob; Carol's number is the one after it.
     dialled: &'static str,
     act: fn(&mut Phones, &Scene) -> Result<()>,
     /// Trunk and code of each attempt.
@@ -92,12 +93,22 @@ const SCENES: &[Scene] = &[
         final_code: 487,
         ended_by: "caller",
     },
+    Scene {
+        name: "phone-blind-transfer",
+        rules: "K14",
+        dialled: "+15551062",
+        act: blind_transfer,
+        attempts: &[("bob", 200), ("carol", 200)],
+        final_code: 200,
+        ended_by: "caller",
+    },
 ];
 
 /// Everybody's telephone.
 struct Phones {
     alice: Phone,
     bob: Phone,
+    carol: Phone,
 }
 
 fn run(world: &World) -> Result<Vec<Outcome>> {
@@ -107,6 +118,7 @@ fn run(world: &World) -> Result<Vec<Outcome>> {
     let mut phones = Phones {
         alice: start(dir, ALICE, "127.0.0.61")?,
         bob: start(dir, BOB, "127.0.0.62")?,
+        carol: start(dir, CAROL, "127.0.0.63")?,
     };
     let scenes = SCENES.iter().filter(|scene| world.wants(scene.name));
     let scenes: Vec<&Scene> = scenes.collect();
@@ -129,6 +141,8 @@ fn run(world: &World) -> Result<Vec<Outcome>> {
             dialled: scene.dialled.to_owned(),
             sent: BOB.to_owned(),
             attempts: attempts.map(|(t, code)| ((*t).to_owned(), *code)).collect(),
+            // Bob stays, whoever Alice is replaced with.
+            kept: 0,
             final_code: scene.final_code,
             ended_by: scene.ended_by,
         };
@@ -150,13 +164,13 @@ fn start(dir: &Path, number: &'static str, ip: &'static str) -> Result<Phone> {
 
 /// One scene; whatever it leaves behind does not spoil the next.
 fn play(scene: &Scene, phones: &mut Phones) -> Result<()> {
-    for phone in [&mut phones.alice, &mut phones.bob] {
+    for phone in phones.all() {
         phone.forget()?;
         phone.does("answermode", "manual")?;
     }
     let came = (scene.act)(phones, scene);
     if came.is_err() {
-        for phone in [&mut phones.alice, &mut phones.bob] {
+        for phone in phones.all() {
             // Has no call to end, most of the time.
             let _ = phone.does("hangup", "");
         }
@@ -165,6 +179,10 @@ fn play(scene: &Scene, phones: &mut Phones) -> Result<()> {
 }
 
 impl Phones {
+    fn all(&mut self) -> [&mut Phone; 3] {
+        [&mut self.alice, &mut self.bob, &mut self.carol]
+    }
+
     /// Alice dials Bob, and it rings.
     fn ring(&mut self, scene: &Scene) -> Result<()> {
         self.alice.does("dial", &uri(scene.dialled))?;
@@ -246,5 +264,25 @@ fn given_up(phones: &mut Phones, scene: &Scene) -> Result<()> {
     phones.ring(scene)?;
     phones.alice.sees("CALL_RINGING")?;
     phones.alice.does("hangup", "")?;
+    phones.bob.sees_the_end("reset by peer")
+}
+
+/// Alice transfers Bob to Carol, who then has Alice's part in the call.
+fn blind_transfer(phones: &mut Phones, scene: &Scene) -> Result<()> {
+    phones.talk(scene)?;
+    let carol = scene
+        .dialled
+        .strip_suffix('2')
+        .map(|digits| format!("{digits}3"));
+    let carol = carol.context("Bob's numbers end in 2")?;
+    phones.alice.does("transfer", &uri(&carol))?;
+    let incoming = phones.carol.sees("CALL_INCOMING")?;
+    let from = incoming["peeruri"].as_str().unwrap_or_default();
+    // The call to her is a call of the one who stays.
+    ensure!(from == uri(BOB), "Carol is called by {from}");
+    phones.carol.does("accept", "")?;
+    phones.carol.talks()?;
+    phones.alice.sees("CALL_CLOSED")?;
+    phones.carol.does("hangup", "")?;
     phones.bob.sees_the_end("reset by peer")
 }

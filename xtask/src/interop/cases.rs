@@ -114,6 +114,25 @@ pub const CASES: &[Case] = &[
         ..Case::PLAIN
     },
     Case {
+        name: "k14-blind-transfer",
+        rules: "K14",
+        caller: "k14-caller.xml",
+        callees: &[sipp("k14-callee.xml"), sipp("k14-target.xml")],
+        attempts: &[200, 200],
+        ended_by: "callee",
+        transfers: true,
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k14-transfer-to-busy",
+        rules: "K14",
+        caller: "k14-caller-busy.xml",
+        callees: &[sipp("k14-callee-kept.xml"), sipp("k05-callee-busy.xml")],
+        attempts: &[200, 486],
+        transfers: true,
+        ..Case::PLAIN
+    },
+    Case {
         name: "k18-no-hops-left",
         rules: "K18",
         caller: "k18-caller-exhausted.xml",
@@ -154,4 +173,52 @@ const fn sipp(scenario: &'static str) -> Side {
 
 const fn plain(party: Party) -> Side {
     Side { party, trunk: "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+
+    use super::{CASES, Case, Party};
+    use crate::cargo;
+
+    /// The scenario files of a case.
+    fn files(case: &Case) -> Vec<&'static str> {
+        let called = case.callees.iter().filter_map(|side| match side.party {
+            Party::Sipp(scenario) => Some(scenario),
+            _ => None,
+        });
+        called.chain([case.caller]).collect()
+    }
+
+    #[test]
+    fn the_files_of_a_case_name_its_rules() {
+        for case in CASES {
+            let mut told = String::new();
+            for file in files(case) {
+                let path = cargo::root().join("tests/interop").join(file);
+                let text = fs::read_to_string(&path).unwrap_or_else(|why| panic!("{file}: {why}"));
+                let comment = text.lines().nth(1).unwrap_or_default();
+                assert!(
+                    comment.starts_with("<!-- "),
+                    "{file}: a comment comes second"
+                );
+                told.push_str(comment);
+            }
+            for rule in case.rules.split(", ") {
+                assert!(told.contains(rule), "{}: no file says {rule}", case.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_case_is_known_by_its_name() {
+        let names: BTreeSet<&str> = CASES.iter().map(|case| case.name).collect();
+        assert_eq!(names.len(), CASES.len(), "two cases have one name");
+        assert!(
+            CASES.len() < 150,
+            "each case has a network of its own: 127.0.100.0 and on"
+        );
+    }
 }

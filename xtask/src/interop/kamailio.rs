@@ -140,6 +140,7 @@ fn run(world: &World) -> Result<Vec<Outcome>> {
             dialled: pass.dialled.to_owned(),
             sent: pass.dialled.to_owned(),
             attempts: vec![(trunk.to_owned(), pass.final_code)],
+            kept: 0,
             final_code: pass.final_code,
             ended_by: pass.ended_by,
         };

@@ -178,6 +178,11 @@ fn expected(number: usize, case: &Case) -> Expected {
         attempts: attempts
             .map(|(place, code)| (trunk_name(case, place), *code))
             .collect(),
+        kept: if case.transfers {
+            0
+        } else {
+            case.attempts.len().saturating_sub(1)
+        },
         final_code: case.final_code,
         ended_by: case.ended_by,
     }

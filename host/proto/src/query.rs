@@ -107,9 +107,14 @@ pub(crate) fn party(addr: &NameAddr<'_>) -> Party {
     party_of_uri(addr.uri, addr.display.as_deref())
 }
 
+/// What is said of more parties than this is not looked at: RFC 3325 allows two identities, and a
+/// call that was diverted more often goes in circles.
+const PARTIES_MAX: usize = 20;
+
 fn parties(message: &Message, name: Name) -> Vec<Party> {
     message
         .values(name)
+        .take(PARTIES_MAX)
         .filter_map(|v| NameAddr::parse(v).ok())
         .map(|a| party(&a))
         .collect()

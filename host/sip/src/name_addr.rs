@@ -50,11 +50,16 @@ impl<'a> NameAddr<'a> {
 }
 
 /// The checked tag of a From or To: what [`NameAddr::parse`] and the URI's parser find wrong is
-/// wrong here, but no display name is decoded for it.
+/// wrong here, but no display name is decoded for it. A tag without a value is no tag (§25.1
+/// tag-param), and a response that copies it would have none either.
 pub(crate) fn checked_tag(value: &[u8]) -> Result<Option<&[u8]>, Fault> {
     let parts = Parts::of(value)?;
     Uri::of_text(parts.uri)?;
-    Ok(tag_of(&parts.params))
+    match parts.params.get("tag") {
+        None => Ok(None),
+        Some(Some(tag)) if !tag.is_empty() => Ok(Some(tag.as_bytes())),
+        Some(_) => Err(Fault::Grammar("tag without a value")),
+    }
 }
 
 fn tag_of<'a>(params: &Params<'a>) -> Option<&'a [u8]> {

@@ -311,6 +311,19 @@ fn each_essential_is_needed_once() {
     }
 }
 
+/// Found by fuzzing: the answer to such a request had no To tag, because it seemed to have one.
+#[test]
+fn a_tag_without_a_value_is_refused() {
+    for (from, to, header) in [
+        ("gw.example>\r\n", "gw.example>;tag\r\n", Name::To),
+        ("gw.example>\r\n", "gw.example>;tag=\r\n", Name::To),
+        (";tag=a1", ";tag=", Name::From),
+    ] {
+        let fault = Message::parse(Bytes::from(INVITE.replacen(from, to, 1))).unwrap_err();
+        assert_eq!(fault, Fault::Header(header, "tag without a value"));
+    }
+}
+
 #[test]
 fn ranges_are_kept() {
     for (from, to, header) in [

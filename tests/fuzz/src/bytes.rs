@@ -61,6 +61,10 @@ fn look(message: &Message) {
     );
     let via = message.via().expect("read has checked the top Via");
     assert_eq!(response_address(&via, source()).ip(), source().ip());
+    assert_eq!(
+        (via.branch, via.sent_by()),
+        (message.branch(), message.sent_by())
+    );
     assert!(message.contact().is_none_or(|c| c.is_ok()));
     for line in message.lines() {
         let named = std::str::from_utf8(line.name_bytes).expect("a token is ASCII");

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use intertrunk_sip::sdp::{Origin, put_body};
 use intertrunk_sip::{
     CSeq, Method, Name, NameAddr, Params, Token, Uri, Via, escape_user, is_safe_value, is_token,
     response_address, unfold, unquote,
@@ -14,7 +15,7 @@ use crate::take::Take;
 pub fn values(data: &[u8]) {
     let mut take = Take::new(data);
     let kind = take.of(&[
-        uri, address, via, cseq, params, token, user, quoted, name, method,
+        uri, address, via, cseq, params, token, user, quoted, name, method, sdp, parts,
     ]);
     kind(take.rest());
 }
@@ -124,5 +125,42 @@ fn method(value: &[u8]) {
     if let Some(method) = Method::parse(value) {
         assert!(is_token(value));
         assert_eq!(method.as_str().as_bytes(), value);
+    }
+}
+
+fn sdp(value: &[u8]) {
+    described(b"application/sdp", value);
+}
+
+fn parts(value: &[u8]) {
+    let mut take = Take::new(value);
+    let kind = take.of(&[
+        &b"multipart/mixed;boundary=a"[..],
+        b"multipart/mixed; boundary=\"b c\"",
+    ]);
+    described(kind, take.rest());
+}
+
+/// A session description under our origin tells nobody who wrote it, and a second hop of our kind
+/// finds nothing more to hide.
+fn described(kind: &[u8], body: &[u8]) {
+    let ours = |body: &[u8]| {
+        let origin = Origin {
+            session: 7,
+            host: "192.0.2.1",
+        };
+        let mut out = Vec::new();
+        put_body(&mut out, kind, body, origin, &mut |_| 1);
+        out
+    };
+    let once = ours(body);
+    assert!(once.len() <= 2 * body.len() + 64);
+    assert_eq!(ours(&once), once);
+    if kind == b"application/sdp" {
+        for line in once.split(|b| *b == b'\n') {
+            let told = [&b"i="[..], b"u=", b"e=", b"p=", b"a=tool:"];
+            assert!(!told.iter().any(|start| line.starts_with(start)));
+            assert!(!line.starts_with(b"o=") || line.starts_with(b"o=- 7 1 IN IP4 192.0.2.1"));
+        }
     }
 }

@@ -27,19 +27,21 @@ const INVITE: &[u8] = b"INVITE sip:+15551234@gw.example.com:5060;user=phone SIP/
     Content-Type: application/sdp\r\n\
     Content-Length: 5\r\n\r\nv=0\r\n";
 
-const ROUNDS: u32 = 200_000;
+const ROUNDS: u32 = 3_000;
+/// Short enough to be left alone now and then on a busy computer.
+const ROUND: u32 = 200;
 
-/// The best of five: what else the computer does is not the parser's fault.
+/// The best of many short rounds: what else the computer does is not the parser's fault.
 fn measure(what: &str, mut work: impl FnMut()) {
     let region = Region::new(ALLOCATOR);
     work();
     let allocations = region.change().allocations;
     let mut round = || {
         let start = Instant::now();
-        (0..ROUNDS).for_each(|_| work());
-        start.elapsed().as_nanos() / u128::from(ROUNDS)
+        (0..ROUND).for_each(|_| work());
+        start.elapsed().as_nanos() / u128::from(ROUND)
     };
-    let best = (0..5).map(|_| round()).min().unwrap_or_default();
+    let best = (0..ROUNDS).map(|_| round()).min().unwrap_or_default();
     println!("{what:<40}{best:>8} ns{allocations:>6} allocations");
 }
 
@@ -57,10 +59,11 @@ fn main() {
     measure("read", || {
         black_box(read(black_box(bytes.clone()), &limits));
     });
-    measure("read, top Via, tags, Call-ID, CSeq", || {
+    measure("read, branch, tags, Call-ID, CSeq", || {
         if let Read::Message(message) = read(black_box(bytes.clone()), &limits) {
-            black_box(message.via().map(|via| via.branch.is_some()).is_ok());
             black_box((
+                message.branch(),
+                message.sent_by(),
                 message.from_tag(),
                 message.to_tag(),
                 message.call_id(),

@@ -6,6 +6,7 @@
 
 mod answered;
 mod dead_peers;
+mod reasons;
 mod refused;
 mod renegotiated;
 mod strangers;

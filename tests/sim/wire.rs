@@ -99,6 +99,10 @@ impl Wire {
             !dials || request.contact().is_some(),
             "INVITE without Contact",
         );
+        unless(
+            method != Method::Bye || request.header(Name::Reason).is_some(),
+            "BYE without Reason",
+        );
         if dials && request.to_tag().is_none() {
             let shard = owner_shard(request.call_id(), KEY, SHARDS.1);
             unless(shard == SHARDS.0, "Call-ID of another shard");
@@ -157,6 +161,13 @@ impl Wire {
         unless(
             !makes_dialog || answer.contact().is_some(),
             "answer without Contact",
+        );
+        // K20: a caller learns the cause. Its Call-IDs are known by how they begin.
+        let of_a_call = method == Method::Invite && answer.call_id().starts_with(b"call-");
+        let cause = answer.header(Name::Reason).unwrap_or_default();
+        unless(
+            !of_a_call || code < 300 || answer.cseq() > 1 || cause.starts_with(b"Q.850;cause="),
+            "failure without a cause",
         );
         let key = (to, branch.to_owned(), method);
         match self.finals.get(&key) {

@@ -63,6 +63,8 @@ pub struct World {
     pub broken: Vec<String>,
     /// Every datagram that a user agent has sent.
     pub said: Vec<Bytes>,
+    /// Every datagram that the host has sent, and to which trunk.
+    pub sent: Vec<(&'static str, Bytes)>,
     /// When the host sent something last.
     pub spoke: Instant,
     /// What must be true of each call; only where nobody forges messages.
@@ -129,6 +131,7 @@ impl World {
             generation: 1,
             broken: Vec::new(),
             said: Vec::new(),
+            sent: Vec::new(),
             spoke: Instant::default(),
             transmitted: 0,
             reference: None,
@@ -198,6 +201,15 @@ impl World {
                 Event::CallEnded(record) => Some(&**record),
                 _ => None,
             })
+            .collect()
+    }
+
+    /// The messages that the host has sent to a trunk and that begin so.
+    pub fn sent_to(&self, trunk: &str, start: &str) -> Vec<Message> {
+        let sent = self.sent.iter();
+        let these = sent.filter(|(to, bytes)| *to == trunk && bytes.starts_with(start.as_bytes()));
+        these
+            .filter_map(|(_, bytes)| Message::parse(bytes.clone()).ok())
             .collect()
     }
 
@@ -387,6 +399,7 @@ impl World {
         if !self.quiet {
             let line = start_line(&bytes);
             self.ladder.push(arrow(self.now, "host", name, &line));
+            self.sent.push((name, bytes.clone()));
         }
         self.spoke = self.now;
         self.transmitted += 1;

@@ -15,7 +15,7 @@ use intertrunk_sip::{Message, Method, Name, Read, Scheme, Token, read, reply, un
 use slotmap::SlotMap;
 
 use crate::ask::Answer;
-use crate::call::{Arrival, Call, CallKey, InDialog, LegId, allow};
+use crate::call::{Arrival, Call, CallKey, InDialog, LegId, Q850, allow, q850_of};
 use crate::core::Core;
 use crate::event::{DropCause, Event};
 use crate::io::{AskId, CallId, Flow, Input, Output};
@@ -249,7 +249,7 @@ impl B2bua {
         if self.core.table.is_pending(invite)
             && let Some(call) = self.calls.get_mut(key)
         {
-            call.cancelled(invite, &mut self.core);
+            call.cancelled(invite, cancel, &mut self.core);
         }
     }
 
@@ -372,6 +372,9 @@ impl B2bua {
                 b.header(Name::RetryAfter, "5");
             }
             _ => {}
+        }
+        if *request.method() == Method::Invite {
+            b.header_fmt(Name::Reason, format_args!("{}", Q850(q850_of(code))));
         }
         let bytes = b.finish(None);
         if self.core.table.len() >= self.core.snapshot.limits.transactions_max {

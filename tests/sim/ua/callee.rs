@@ -99,6 +99,9 @@ impl Ua {
         );
         b.header_fmt(Name::Contact, format_args!("<sip:{}>", self.address));
         b.header_fmt(Name::Server, format_args!("agent-{}", self.name));
+        for (name, value) in side.manner.lines.iter().filter(|_| code > 100) {
+            b.other(name, value);
+        }
         let bytes = self.finish(b, body);
         self.out.push(bytes.clone());
         side.servers[0].response = Some(bytes.clone());

@@ -149,6 +149,7 @@ impl Ua {
         }
         b.header(Name::MaxForwards, "70");
         b.header_fmt(Name::CSeq, format_args!("{} CANCEL", m.cseq()));
+        side.put_parting(&mut b);
         let bytes = b.finish(None);
         self.out.push(bytes.clone());
         side.clients.push(Client {

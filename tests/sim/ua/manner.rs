@@ -33,6 +33,8 @@ pub struct Errand {
     pub no_ack: bool,
     /// More header lines of the INVITE.
     pub headers: Vec<(String, String)>,
+    /// More header lines of its CANCEL and BYE.
+    pub parting: Vec<(String, String)>,
 }
 
 impl Errand {
@@ -51,6 +53,7 @@ impl Errand {
             renegotiation: Renegotiation::Accepts,
             no_ack: false,
             headers: Vec::new(),
+            parting: Vec::new(),
         }
     }
 }
@@ -113,6 +116,8 @@ pub struct Manner {
     pub update: Option<Duration>,
     /// What it says to a re-INVITE.
     pub renegotiation: Renegotiation,
+    /// More header lines of its answers to the INVITE, and of its BYE.
+    pub lines: &'static [(&'static str, &'static str)],
 }
 
 impl Default for Manner {
@@ -128,6 +133,7 @@ impl Default for Manner {
             reinvite: None,
             update: None,
             renegotiation: Renegotiation::Accepts,
+            lines: &[],
         }
     }
 }
@@ -159,6 +165,7 @@ pub fn random_manner(rng: &mut Rng) -> Manner {
         reinvite: (pick(rng, 4) == 0).then(|| ms(pick(rng, 2_000))),
         update: None,
         renegotiation: random_renegotiation(rng.next_u64()),
+        lines: &[],
     }
 }
 

@@ -257,6 +257,9 @@ impl Ua {
                 b.other(name, value);
             }
         }
+        if *method == Method::Bye {
+            side.put_parting(&mut b);
+        }
         let bytes = self.finish(b, body);
         self.out.push(bytes.clone());
         side.clients.push(Client {
@@ -467,6 +470,16 @@ impl Ua {
 }
 
 impl Side {
+    /// What this side says where it leaves.
+    fn put_parting(&self, b: &mut Builder) {
+        for (name, value) in self.errand.iter().flat_map(|e| &e.parting) {
+            b.other(name, value);
+        }
+        for (name, value) in self.manner.lines {
+            b.other(name, value);
+        }
+    }
+
     /// The deed that comes first; of deeds that are a matter of choice, none.
     fn next_deed(&self, by_choice: bool) -> Option<(Instant, Deed)> {
         let mut deeds = self.deeds.iter();

@@ -11,6 +11,7 @@ use intertrunk_sip::{Line, Message, Name, Token, escape_user};
 
 use super::leg::Leg;
 use super::passing::pass_headers;
+use super::reason::Because;
 use crate::ask::{Candidate, Param, Party, Privacy, Query, Scheme};
 use crate::core::Core;
 use crate::target::{Mark, Target};
@@ -89,6 +90,8 @@ pub(crate) struct Attempt {
     pub(crate) early_tags: Vec<Box<[u8]>>,
     /// 2xx dialogs that lost: acknowledged, then ended.
     pub(crate) losers: Vec<Leg2xx>,
+    /// What its CANCEL will say.
+    pub(super) why: Because,
 }
 
 /// A 2xx that did not make the call.

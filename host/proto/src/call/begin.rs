@@ -7,6 +7,7 @@ use intertrunk_sip::{Message, Method, reply};
 
 use super::attempt::{Order, Try};
 use super::leg::Leg;
+use super::reason::Because;
 use super::story::Story;
 use super::{Call, CallKey, LegId, Phase, Refusal};
 use crate::ask::{Answer, Candidate, Cause, Plan, PolicyFault, Verdict};
@@ -76,6 +77,7 @@ impl Call {
             own_offer: None,
             transfers: 0,
             story: Story::begun(core.now),
+            why: Because::Unsaid,
             open: 1,
             alarm: Alarm::default(),
         };

@@ -5,6 +5,7 @@
 use intertrunk_sip::{Message, Method, Name, reply};
 
 use super::leg::Body;
+use super::reason::{Because, q850_in};
 use super::relay::Cancel;
 use super::{Call, LegId, Phase, own};
 use crate::core::Core;
@@ -95,7 +96,7 @@ impl Call {
             leg.hung_up();
         }
         match self.phase {
-            Phase::Asking { .. } | Phase::Dialling => self.caller_gave_up(core),
+            Phase::Asking { .. } | Phase::Dialling => self.caller_gave_up(&r.request, core),
             Phase::Talking(bridge) => {
                 let leaves = self.change.as_ref().map(|c| c.leaves);
                 let Some(other) = bridge.other(r.leg).filter(|_| leaves != Some(r.leg)) else {
@@ -104,7 +105,8 @@ impl Call {
                 };
                 self.drop_change(core);
                 let by = bridge.part_of(r.leg);
-                let cause = super::story::q850_in(&r.request).unwrap_or(16);
+                let cause = q850_in(&r.request).unwrap_or(16);
+                self.why = Because::said_in(&r.request).unwrap_or(Because::Cause(cause));
                 self.hang_up(other, core);
                 // The side that hung up may still wait for our ACK (its 2xx held an offer).
                 self.settle_ack(r.leg, core);
@@ -134,6 +136,7 @@ impl Call {
             }
             Phase::Talking(bridge) => {
                 self.drop_change(core);
+                self.why = Because::Cause(q850);
                 self.hang_up(bridge.near, core);
                 self.hang_up(bridge.far, core);
                 self.end(EndedBy::Host, 200, q850, core);
@@ -173,8 +176,9 @@ impl Call {
         let owner = own(self);
         let Some(l) = self.leg_mut(leg) else { return };
         l.over = true;
-        let (b, branch) = l.request(&Method::Bye, 70, core);
+        let (mut b, branch) = l.request(&Method::Bye, 70, core);
         let flow = l.dialog.flow();
+        self.why.or_normal().put(&mut b);
         let bytes = b.finish(None);
         self.send_own(
             Sending {
@@ -207,10 +211,10 @@ impl Call {
     }
 
     /// CANCEL: of the call's INVITE, or of a relayed re-INVITE.
-    pub(crate) fn cancelled(&mut self, server: ServerKey, core: &mut Core) {
+    pub(crate) fn cancelled(&mut self, server: ServerKey, cancel: &Message, core: &mut Core) {
         if server == self.a_server {
             self.note_request(LegId::A, false, &Method::Cancel, core);
-            return self.caller_gave_up(core);
+            return self.caller_gave_up(cancel, core);
         }
         let pending = self
             .relays

@@ -26,6 +26,7 @@ use intertrunk_sip::Message;
 
 use super::attempt::AttemptState;
 use super::notify::Subscription;
+use super::reason::Because;
 use super::{Call, LegId, Phase};
 use crate::ask::{Query, Tag};
 use crate::core::Core;
@@ -130,7 +131,7 @@ impl Call {
     /// still are two.
     pub(super) fn change_refused(&mut self, code: u16, core: &mut Core) {
         self.queue.clear();
-        self.give_up_all(core);
+        self.give_up_all(&Because::Code(code), core);
         self.notify(code, true, core);
         self.change_failed(core);
     }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use intertrunk_sip::Method;
+use intertrunk_sip::{Message, Method};
 
 use super::attempt::{Attempt, AttemptId, AttemptState, Dialled, Try, print_invite};
 use super::leg::{Leg, cancel_patience};
 use super::outcome::Ending;
+use super::reason::Because;
 use super::{Call, LegId, Phase, Refusal, own};
 use crate::core::Core;
 use crate::dialog::{Dialog, cancel_of};
@@ -121,6 +122,7 @@ impl Call {
             cancel_until: None,
             early_tags: Vec::new(),
             losers: Vec::new(),
+            why: Because::Unsaid,
         };
         attempt.start_timers(core);
         // Nearly every call has one attempt, and keeps it for as long as it lasts.
@@ -136,32 +138,35 @@ impl Call {
     }
 
     /// The caller gave up (CANCEL, or BYE before an answer): 487 at once, whatever happens beyond.
-    pub(super) fn caller_gave_up(&mut self, core: &mut Core) {
+    /// What it said of its reason is told to those who ring.
+    pub(super) fn caller_gave_up(&mut self, said: &Message, core: &mut Core) {
         if !matches!(self.phase, Phase::Asking { .. } | Phase::Dialling) {
             return;
         }
+        self.why = Because::said_in(said).unwrap_or_default();
         self.refuse(&Refusal::of(487), EndedBy::Caller, core);
         self.rearm(core);
     }
 
     /// Gives up every attempt that could still make the call.
-    pub(super) fn give_up_all(&mut self, core: &mut Core) {
+    pub(super) fn give_up_all(&mut self, why: &Because, core: &mut Core) {
         for n in 0..self.attempts.len() {
             if self.attempts[n].is_live() {
                 let id = AttemptId(u8::try_from(n).expect("attempts are bounded"));
                 self.record_attempt(id, &Ending::of(487, "given up"), core);
-                self.give_up(id, core);
+                self.give_up(id, why.clone(), core);
             }
         }
     }
 
-    fn give_up(&mut self, id: AttemptId, core: &mut Core) {
+    fn give_up(&mut self, id: AttemptId, why: Because, core: &mut Core) {
         let until = core.now + cancel_patience(core);
         let Some(attempt) = self.attempt_mut(id) else {
             return;
         };
         attempt.leg.seat = None;
         attempt.cancel_until = Some(until);
+        attempt.why = why;
         attempt.state = AttemptState::CancelWaits;
         if attempt.answered_at_all {
             self.cancel(id, core);
@@ -176,16 +181,24 @@ impl Call {
         };
         attempt.state = AttemptState::Cancelled;
         attempt.cancel_until = Some(until);
+        let why = std::mem::take(&mut attempt.why);
         let Some(client) = attempt.client else { return };
-        self.send_cancel(client, owner, core);
+        self.send_cancel(client, owner, &why, core);
         self.note_request(LegId::B(id), true, &Method::Cancel, core);
     }
 
     /// Sends the CANCEL of an INVITE that has no final answer yet.
-    pub(super) fn send_cancel(&mut self, client: ClientKey, owner: Owner, core: &mut Core) {
+    pub(super) fn send_cancel(
+        &mut self,
+        client: ClientKey,
+        owner: Owner,
+        why: &Because,
+        core: &mut Core,
+    ) {
         if let Some((invite, flow, branch)) = core.table.pending_request(client)
-            && let Some(cancel) = cancel_of(&invite)
+            && let Some(mut cancel) = cancel_of(&invite)
         {
+            why.put(&mut cancel);
             let bytes = cancel.finish(None);
             self.send_own(
                 Sending {
@@ -262,7 +275,7 @@ impl Call {
             trunk,
             code: 408,
         });
-        self.give_up(id, core);
+        self.give_up(id, Because::Code(408), core);
         if self.is_dialling() && !self.attempts.iter().any(Attempt::is_live) {
             match self.has_rung(order) {
                 true => self.finish_failed(&failure, core),

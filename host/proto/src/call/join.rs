@@ -13,6 +13,7 @@ use super::change::Step;
 use super::leg::{Body, cancel_patience};
 use super::offer::{Negotiation, ends_call};
 use super::outcome::Ending;
+use super::reason::Because;
 use super::story::millis;
 use super::{Bridge, Call, LegId, Phase, own};
 use crate::core::Core;
@@ -56,7 +57,7 @@ impl Call {
             attempt.leg.owes_ack = Some(response.cseq());
         }
         self.record_attempt(id, &Ending::of_response(response), core);
-        self.give_up_all(core);
+        self.give_up_all(&Because::Elsewhere, core);
         self.queue.clear();
         self.join(LegId::B(id), core);
     }
@@ -266,7 +267,7 @@ impl Call {
         if let Some(offer) = &self.own_offer
             && let (Some(client), leg) = (offer.client, offer.leg)
         {
-            self.send_cancel(client, owner, core);
+            self.send_cancel(client, owner, &Because::Unsaid, core);
             self.note_request(leg, true, &Method::Cancel, core);
         }
     }

@@ -15,6 +15,7 @@
 //! - `offer`: who may ask for another session, and who has to wait
 //! - `change`, `refer`, `notify`, `join`: a party of an answered call changes
 //! - `relay`: requests that cross from one leg to the other
+//! - `reason`: why it ended, in causes and Reason headers
 //! - `story`: what is remembered for the record
 
 mod attempt;
@@ -28,6 +29,7 @@ mod notify;
 mod offer;
 mod outcome;
 mod passing;
+mod reason;
 mod refer;
 mod relay;
 mod story;
@@ -47,6 +49,8 @@ use self::change::{Change, Step};
 use self::join::OwnOffer;
 use self::leg::Leg;
 pub(crate) use self::passing::allow;
+use self::reason::Because;
+pub(crate) use self::reason::{Q850, q850_of};
 use self::relay::Relay;
 pub(crate) use self::relay::RelayId;
 use self::story::Story;
@@ -149,6 +153,8 @@ pub(crate) struct Call {
     /// Transfers so far.
     transfers: u8,
     story: Story,
+    /// What the host's BYE or CANCEL to a side that has not ended the call itself says.
+    why: Because,
     /// Transactions that may still speak to this call.
     open: u32,
     alarm: Alarm,
@@ -281,13 +287,12 @@ impl Call {
         if self.change.is_some() {
             return self.change_refused(refusal.code, core);
         }
+        let cause = refusal.q850.unwrap_or_else(|| q850_of(refusal.code));
         if let Some(invite) = self.invite.clone() {
             let tag = self.a.dialog.local_tag.to_string();
             let source = Some(self.a_flow.remote);
             let mut b = reply(&invite, refusal.code, refusal.phrase(), Some(&tag), source);
-            if let Some(q850) = refusal.q850 {
-                b.header_fmt(Name::Reason, format_args!("Q.850;cause={q850}"));
-            }
+            b.header_fmt(Name::Reason, format_args!("{}", Q850(cause)));
             if let Some(seconds) = refusal.retry_after_s {
                 b.header_fmt(Name::RetryAfter, format_args!("{seconds}"));
             }
@@ -297,7 +302,9 @@ impl Call {
             core.respond(self.a_server, refusal.code, b.finish(None));
             self.note_response(LegId::A, true, refusal.code, &Method::Invite, core);
         }
-        let cause = refusal.q850.unwrap_or_else(|| story::q850_of(refusal.code));
+        if self.why == Because::Unsaid && by != EndedBy::Caller {
+            self.why = Because::Code(refusal.code);
+        }
         self.end(by, refusal.code, cause, core);
     }
 
@@ -309,7 +316,7 @@ impl Call {
         }
         self.drop_change(core);
         self.give_up_own(core);
-        self.give_up_all(core);
+        self.give_up_all(&self.why.clone(), core);
         self.answer_relays(core);
         let record = self.story.close(self, by, code, q850, core);
         core.event(Event::CallEnded(Box::new(record)));

@@ -11,7 +11,8 @@ use intertrunk_sip::{Message, Method, Name, reply};
 
 use super::attempt::{Attempt, AttemptId, AttemptState, Leg2xx, Order};
 use super::passing::pass_headers;
-use super::story::{millis, q850_in};
+use super::reason::{Because, q850_in};
+use super::story::millis;
 use super::{Bridge, Call, LegId, Phase, Refusal, own};
 use crate::ask::{AttemptFacts, Cause, CodeMap, WhenExhausted};
 use crate::core::Core;
@@ -131,6 +132,10 @@ impl Call {
     /// A 2xx that must not make the call: acknowledged, then ended (K2, K3).
     fn dismiss(&mut self, id: AttemptId, response: &Message, core: &mut Core) {
         let owner = own(self);
+        let why = match self.phase {
+            Phase::Talking { .. } => Because::Elsewhere,
+            Phase::Asking { .. } | Phase::Dialling | Phase::Ended => self.why.or_normal(),
+        };
         let Some(attempt) = self.attempt_mut(id) else {
             return;
         };
@@ -160,7 +165,9 @@ impl Call {
             branch,
             max_forwards: 70,
         };
-        let bytes = dialog.request(&line).finish(None);
+        let mut bye = dialog.request(&line);
+        why.put(&mut bye);
+        let bytes = bye.finish(None);
         self.send_own(
             Sending {
                 flow,
@@ -197,7 +204,7 @@ impl Call {
             attempt.leg.owes_ack = Some(response.cseq());
         }
         self.record_attempt(id, &Ending::of_response(response), core);
-        self.give_up_all(core);
+        self.give_up_all(&Because::Elsewhere, core);
         self.queue = VecDeque::new();
         self.phase = Phase::Talking(Bridge {
             near: LegId::A,
@@ -351,7 +358,9 @@ impl Call {
         let refusal = Refusal {
             phrase: same.then_some(&failure.reason),
             q850: failure.q850,
-            retry_after_s: failure.retry_after_s,
+            // A 503 with a time makes the caller leave us alone (RFC 3261 §21.5.4): said by the host
+            // of itself, never for one of the many that it might have tried.
+            retry_after_s: failure.retry_after_s.filter(|_| code != 503),
             ..Refusal::of(code)
         };
         let by = if failure.heard {

@@ -9,6 +9,7 @@ use super::bridge::InDialog;
 use super::leg::cancel_patience;
 use super::offer::{ends_call, negotiates};
 use super::passing::pass_headers;
+use super::reason::Because;
 use super::{Call, LegId, own};
 use crate::core::Core;
 use crate::io::Flow;
@@ -236,7 +237,7 @@ impl Call {
         if relay.heard {
             relay.cancel = Cancel::Sent;
             let (client, to) = (relay.client, relay.to);
-            self.send_cancel(client, owner, core);
+            self.send_cancel(client, owner, &Because::Unsaid, core);
             self.note_request(to, true, &Method::Cancel, core);
         }
     }

@@ -6,6 +6,7 @@
 
 mod answered;
 mod dead_peers;
+mod identity;
 mod reasons;
 mod refused;
 mod renegotiated;

@@ -22,14 +22,17 @@ fn run(world: &mut World, errand: &Errand) {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
-fn says(lines: &'static [(&'static str, &'static str)]) -> Manner {
+/// Header lines of a model user agent.
+type Lines = &'static [(&'static str, &'static str)];
+
+fn says(lines: Lines) -> Manner {
     Manner {
         lines,
         ..Manner::default()
     }
 }
 
-fn refuses(code: u16, lines: &'static [(&'static str, &'static str)]) -> Manner {
+fn refuses(code: u16, lines: Lines) -> Manner {
     Manner {
         ring: None,
         last: Final::Refuse(ms(10), code),
@@ -159,7 +162,7 @@ fn losers_of_a_fork_learn_that_the_call_was_answered_elsewhere() {
 /// K20: the cause that the called side gave, or the one that stands for its code.
 #[test]
 fn a_failure_tells_the_caller_its_cause() {
-    let table: [(u16, &'static [(&'static str, &'static str)], &str); 4] = [
+    let table: [(u16, Lines, &str); 4] = [
         (486, &[], "Q.850;cause=17;text=\"User busy\""),
         (
             480,
@@ -224,7 +227,7 @@ fn only_the_host_s_own_overload_asks_to_come_back() {
         answers.iter().map(of).collect::<Vec<_>>()
     };
     let mut w = World::with_trunks(1, Weather::default(), Mood::connect(&["gw-a"]), |trunk| {
-        trunk.calls_in_max = Some(0)
+        trunk.calls_in_max = Some(0);
     });
     run(&mut w, &Errand::to("1"));
     assert_eq!(retry(&w), [Some(5)]);

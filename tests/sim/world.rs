@@ -570,6 +570,7 @@ pub fn snapshot(states: &[Arc<TrunkState>], edit: fn(&mut Trunk), fallback: Fall
                 pstn_to: Vec::new(),
                 identity: IdentityRules::default(),
                 transfers: TransferRules::default(),
+                pass_headers: None,
                 state: Arc::clone(state),
             };
             edit(&mut trunk);

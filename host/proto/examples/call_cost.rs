@@ -332,6 +332,7 @@ fn trunk(id: u32, name: &str, kind: TrunkKind, address: &str) -> Trunk {
         pstn_to: Vec::new(),
         identity: IdentityRules::default(),
         transfers: TransferRules::default(),
+        pass_headers: None,
         state: Arc::new(TrunkState::default()),
     }
 }

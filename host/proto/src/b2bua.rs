@@ -27,6 +27,7 @@ use crate::timer::TimerOwner;
 use crate::transaction::{Incoming, Owner, Told};
 use crate::trunk::{Direction, Seat, Trunk};
 use crate::view::CallView;
+use crate::{hops, query};
 
 /// One shard's B2BUA.
 #[derive(Debug)]
@@ -242,6 +243,19 @@ impl B2bua {
             }
             return self.answer(flow, cancel, 481);
         };
+        let trunk = self.core.snapshot.identify(flow).map(|t| t.id);
+        let of_the_call = self
+            .calls
+            .get(key)
+            .is_some_and(|call| call.has_party(flow, trunk));
+        if !of_the_call {
+            // The branch alone is no right to end a call (RFC 3261 §22.1).
+            return self.dropped(
+                flow,
+                DropCause::UnknownSource,
+                "a CANCEL of another's INVITE",
+            );
+        }
         let server = self.core.table.open(cancel, flow, None);
         let tag = self.core.rng.token().to_string();
         let ok = reply(cancel, 200, "OK", Some(&tag), Some(flow.remote)).finish(None);
@@ -309,7 +323,7 @@ impl B2bua {
         let policy = self.core.snapshot.policy(trunk.policy).cloned();
         let origin = origin_of(&invite, self.core.call_id_key);
         let secure = self.core.snapshot.listeners.transport(flow.listener) == Transport::Tls;
-        let code = if unsupported_scheme(&invite) || (is_sips(&invite) && !secure) {
+        let code = if !is_callable(&invite) || (is_sips(&invite) && !secure) {
             Some(416)
         } else if self.core.origins.contains(&origin) {
             // The same request by another way: forked before us (RFC 3261 §8.2.2.2).
@@ -318,6 +332,8 @@ impl B2bua {
             Some(420)
         } else if invite.max_forwards() == Some(0) {
             Some(483)
+        } else if self.is_loop(&invite, trunk) {
+            Some(482)
         } else if invite.contact().is_none() {
             // Without a Contact there is nobody to send the BYE to (RFC 3261 §8.1.1.8).
             Some(400)
@@ -349,6 +365,16 @@ impl B2bua {
                 core,
             )
         });
+    }
+
+    /// Whether the call has come back to where it was (K18).
+    fn is_loop(&self, invite: &Message, trunk: &Trunk) -> bool {
+        let spirals_max = self.core.snapshot.limits.spirals_max;
+        invite.header(Name::HopMark).is_some() && {
+            let number = query::asked(invite);
+            let key = self.core.call_id_key;
+            hops::is_loop(invite, &trunk.name, &number, key, spirals_max)
+        }
     }
 
     /// Answers a request that makes no call, in a transaction of its own: whatever changes until
@@ -454,6 +480,11 @@ impl B2bua {
             self.core.origins.remove(&call.origin());
         }
     }
+}
+
+/// Whether the Request-URI is one that we can call: emergency services are (RFC 5031).
+fn is_callable(invite: &Message) -> bool {
+    !unsupported_scheme(invite) || query::is_emergency(invite.request_uri())
 }
 
 /// Secure all the way (RFC 3261 §26.2.2) is what only TLS can promise.

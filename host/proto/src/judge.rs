@@ -290,7 +290,7 @@ fn check_headers(c: &Candidate, limits: &Limits) -> Result<(), String> {
         if !intertrunk_sip::is_token(name.as_bytes()) {
             return Err(format!("has an illegal header name {name:?}"));
         }
-        if is_hosts_own(Name::of(name.as_bytes())) {
+        if is_hosts_own(name) {
             return Err(format!("touches {name}, which is the host's"));
         }
     }
@@ -303,30 +303,45 @@ fn check_headers(c: &Candidate, limits: &Limits) -> Result<(), String> {
     }
 }
 
-/// Headers that make the dialog, the transaction or the framing (K16).
-fn is_hosts_own(name: Name) -> bool {
-    matches!(
-        name,
-        Name::Via
-            | Name::From
-            | Name::To
-            | Name::CallId
-            | Name::CSeq
-            | Name::Contact
-            | Name::MaxForwards
-            | Name::Route
-            | Name::RecordRoute
-            | Name::ContentLength
-            | Name::ContentType
-            | Name::Require
-            | Name::ProxyRequire
-            | Name::Supported
-            | Name::Replaces
-            | Name::SessionExpires
-            | Name::MinSe
-            | Name::RSeq
-            | Name::RAck
-    )
+/// Headers that make the dialog, the transaction, the framing or our own mark, long or compact, in any
+/// case (K16).
+fn is_hosts_own(name: &str) -> bool {
+    const UNNAMED: [&str; 2] = ["Join", "Target-Dialog"];
+    let same = |other: &&str| other.eq_ignore_ascii_case(name);
+    UNNAMED.iter().any(same)
+        || matches!(
+            Name::of(name.as_bytes()),
+            Name::Via
+                | Name::From
+                | Name::To
+                | Name::CallId
+                | Name::CSeq
+                | Name::Contact
+                | Name::MaxForwards
+                | Name::HopMark
+                | Name::Route
+                | Name::RecordRoute
+                | Name::Path
+                | Name::ServiceRoute
+                | Name::ContentLength
+                | Name::ContentType
+                | Name::ContentEncoding
+                | Name::ContentDisposition
+                | Name::MimeVersion
+                | Name::Require
+                | Name::ProxyRequire
+                | Name::Supported
+                | Name::Unsupported
+                | Name::Replaces
+                | Name::ReferTo
+                | Name::SessionExpires
+                | Name::MinSe
+                | Name::RSeq
+                | Name::RAck
+                | Name::Timestamp
+                | Name::Event
+                | Name::SubscriptionState
+        )
 }
 
 /// Bytes of one number, name, host or phrase.

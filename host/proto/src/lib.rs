@@ -11,6 +11,7 @@ mod certificate;
 mod core;
 mod dialog;
 mod event;
+mod hops;
 mod io;
 pub mod judge;
 mod limits;

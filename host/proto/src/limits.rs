@@ -26,6 +26,8 @@ pub struct Limits {
     pub plan_bytes_max: usize,
     /// In-dialog requests of one call waiting for their answer.
     pub relays_max: usize,
+    /// Times that one call may pass through us, each time with another number.
+    pub spirals_max: usize,
     /// Steps kept of one call's ladder.
     pub ladder_steps_max: usize,
 }
@@ -43,6 +45,7 @@ impl Default for Limits {
             headers_max: 64,
             plan_bytes_max: 8 * 1024,
             relays_max: 8,
+            spirals_max: 4,
             ladder_steps_max: 64,
         }
     }

@@ -150,7 +150,11 @@ fn party_of_uri(text: &str, display: Option<&str>) -> Party {
         Some(port) => format!("{}:{port}", uri.host),
         None => uri.host.to_owned(),
     };
-    let mut user = uri.user_decoded().into_owned();
+    let mut user = match scheme {
+        // An emergency service (RFC 5031) is named by all of its URN.
+        Scheme::Other => uri.other.to_owned(),
+        Scheme::Sip | Scheme::Sips | Scheme::Tel => uri.user_decoded().into_owned(),
+    };
     if scheme == Scheme::Tel {
         // Visual separators of RFC 3966 §5.1.1 are for people.
         user.retain(|c| !matches!(c, '-' | '.' | '(' | ')'));
@@ -172,12 +176,17 @@ fn party_of_uri(text: &str, display: Option<&str>) -> Party {
     }
 }
 
-/// RFC 5031: emergency services are a URN.
-fn is_emergency(request_uri: &str) -> bool {
+/// Whom an INVITE asks for: the user part of its Request-URI as a policy sees it.
+pub(crate) fn asked(invite: &Message) -> String {
+    party_of_uri(invite.request_uri(), None).user
+}
+
+/// RFC 5031: emergency services are a URN, such as `urn:service:sos.fire`.
+pub(crate) fn is_emergency(request_uri: &str) -> bool {
     let sos = "urn:service:sos";
-    request_uri
-        .get(..sos.len())
-        .is_some_and(|head| head.eq_ignore_ascii_case(sos))
+    let head = request_uri.get(..sos.len());
+    head.is_some_and(|head| head.eq_ignore_ascii_case(sos))
+        && matches!(request_uri.as_bytes().get(sos.len()), None | Some(b'.'))
 }
 
 fn privacy(invite: &Message, caller: &Party) -> Privacy {
@@ -190,7 +199,10 @@ fn privacy(invite: &Message, caller: &Party) -> Privacy {
             .any(|w| w.trim_ascii() == what.as_bytes())
     };
     let anonymous = caller.host.eq_ignore_ascii_case("anonymous.invalid");
-    if asks("id") || asks("full") || asks("header") || anonymous {
+    // RFC 3323 §4.2: `none` rules out every other wish.
+    if asks("none") {
+        Privacy::None
+    } else if asks("id") || asks("full") || asks("header") || anonymous {
         Privacy::Full
     } else if asks("user") {
         Privacy::User

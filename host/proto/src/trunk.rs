@@ -121,6 +121,18 @@ impl SourceMatch {
     }
 }
 
+/// In which form a trunk gets the history of a call (RFC 7544).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum HistoryForm {
+    /// As it came.
+    #[default]
+    AsIs,
+    /// As Diversion, made of History-Info if need be.
+    Diversion,
+    /// As History-Info, made of Diversion if need be, and begun where there is none.
+    HistoryInfo,
+}
+
 /// What the host does with identity headers of a trunk (RFC 3325).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct IdentityRules {
@@ -128,8 +140,10 @@ pub struct IdentityRules {
     pub forward_pai: bool,
     /// Pass History-Info and Diversion to this trunk.
     pub forward_history: bool,
-    /// Believe the identity headers that come from this trunk.
+    /// Believe the identity headers that come from this trunk, and trust it with those of others.
     pub trusted: bool,
+    /// In which form it gets the history of a call.
+    pub history: HistoryForm,
 }
 
 impl Default for IdentityRules {
@@ -138,6 +152,7 @@ impl Default for IdentityRules {
             forward_pai: true,
             forward_history: true,
             trusted: true,
+            history: HistoryForm::AsIs,
         }
     }
 }
@@ -202,6 +217,8 @@ pub struct Trunk {
     pub identity: IdentityRules,
     /// Transfers.
     pub transfers: TransferRules,
+    /// Header fields that it gets, of those that may cross; all that usually do if absent.
+    pub pass_headers: Option<Arc<[String]>>,
     /// What is true of it at this moment; survives reloads, shared by all shards.
     pub state: Arc<TrunkState>,
 }

@@ -101,6 +101,7 @@ names! {
     AcceptContact "Accept-Contact" / b'a';
     RejectContact "Reject-Contact" / b'j';
     RequestDisposition "Request-Disposition" / b'd';
+    HopMark "X-Hop-Mark";
 }
 
 const SLOTS: usize = 256;
@@ -148,6 +149,11 @@ impl Name {
             slot = (slot + 1) % SLOTS;
         }
         Name::Other
+    }
+
+    /// All fields that have a name here.
+    pub fn all() -> impl Iterator<Item = Name> {
+        ALL.iter().copied()
     }
 
     /// The canonical long name; empty for `Other`.

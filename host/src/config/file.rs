@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use intertrunk_policy::Isolation;
-use intertrunk_proto::trunk::{Balance, IdentityRules, SourceMatch, TransferRules, TrunkKind};
+use intertrunk_proto::trunk::{
+    Balance, HistoryForm, IdentityRules, SourceMatch, TransferRules, TrunkKind,
+};
 
 use super::read::{At, Place, Section, Source};
 use super::value::{self, PeerUri};
@@ -51,6 +53,7 @@ pub struct TrunkEntry {
     pub failover_codes: Vec<u16>,
     pub identity: IdentityRules,
     pub transfers: TransferRules,
+    pub pass_headers: Option<Vec<String>>,
     pub pstn_to: Vec<At<String>>,
 }
 
@@ -212,12 +215,17 @@ fn trunk(s: Section<'_>) -> TrunkEntry {
         failover_codes: s
             .numbers("failover_codes", &(300..=699))
             .unwrap_or_else(|| vec![408, 500, 502, 503, 504]),
-        identity: s
-            .section("identity")
-            .map_or_else(IdentityRules::default, identity),
+        identity: IdentityRules {
+            history: history(&s),
+            ..s.section("identity")
+                .map_or_else(IdentityRules::default, identity)
+        },
         transfers: TransferRules {
             may_refer: s.flag("may_refer").unwrap_or(true),
         },
+        pass_headers: s
+            .list("pass_headers", value::header_name)
+            .map(|names| names.into_iter().map(|at| at.value).collect()),
         pstn_to: s.list("allow_pstn_to", value::name).unwrap_or_default(),
     };
     s.finish();
@@ -247,12 +255,23 @@ fn balance(s: &Section<'_>) -> Balance {
     })
 }
 
+fn history(s: &Section<'_>) -> HistoryForm {
+    let forms = [
+        ("as-is", HistoryForm::AsIs),
+        ("diversion", HistoryForm::Diversion),
+        ("history-info", HistoryForm::HistoryInfo),
+    ];
+    s.choice("history", &forms)
+        .map_or_else(HistoryForm::default, |at| at.value)
+}
+
 fn identity(s: Section<'_>) -> IdentityRules {
     let usual = IdentityRules::default();
     let rules = IdentityRules {
         forward_pai: s.flag("forward_pai").unwrap_or(usual.forward_pai),
         forward_history: s.flag("forward_history").unwrap_or(usual.forward_history),
         trusted: s.flag("trusted").unwrap_or(usual.trusted),
+        ..usual
     };
     s.finish();
     rules

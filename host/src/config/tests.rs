@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use intertrunk_policy::Isolation;
 use intertrunk_proto::Fallback;
-use intertrunk_proto::trunk::{Balance, SourceMatch, TrunkKind};
+use intertrunk_proto::trunk::{Balance, HistoryForm, SourceMatch, TrunkKind};
 
 use super::*;
 
@@ -28,6 +28,22 @@ fn with_trunk(trunk: &str) -> String {
 }
 
 #[test]
+fn a_trunk_says_which_headers_it_gets() {
+    let keys = "history = \"diversion\"\npass_headers = [\"X-Account\"]\n\
+                identity = { trusted = false }\n";
+    let built = read(&with_trunk(keys)).unwrap();
+    let trunk = &built.snapshot.trunks[0];
+    assert_eq!(trunk.identity.history, HistoryForm::Diversion);
+    assert!(!trunk.identity.trusted && trunk.identity.forward_history);
+    let names = trunk.pass_headers.as_deref();
+    assert_eq!(names, Some(&["X-Account".to_owned()][..]));
+    let fault = fault_of(&with_trunk("pass_headers = [\"X Account\"]\n"));
+    assert!(fault.contains("\"X Account\" is no header name"), "{fault}");
+    let fault = fault_of(&with_trunk("history = \"none\"\n"));
+    assert!(fault.contains("trunk[0].history"), "{fault}");
+}
+
+#[test]
 fn what_is_left_out_has_a_default() {
     let built = read(&with_trunk("")).unwrap();
     let trunk = &built.snapshot.trunks[0];
@@ -40,6 +56,8 @@ fn what_is_left_out_has_a_default() {
         (None, None, None)
     );
     assert!(trunk.identity.trusted);
+    assert_eq!(trunk.identity.history, HistoryForm::AsIs);
+    assert_eq!(trunk.pass_headers, None);
     let policy = &built.snapshot.policies[0];
     assert_eq!(policy.deadline, Duration::from_millis(20));
     assert_eq!(policy.fallback, Fallback::Reject(503));

@@ -232,6 +232,7 @@ fn finish(draft: Draft<'_>, interner: &mut Interner) -> Option<Trunk> {
         pstn_to,
         identity: entry.identity,
         transfers: entry.transfers,
+        pass_headers: entry.pass_headers.clone().map(Into::into),
         state,
     })
 }

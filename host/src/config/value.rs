@@ -56,6 +56,18 @@ pub fn grant(text: &str) -> Result<String, Complaint> {
     }
 }
 
+/// The name of a header field.
+pub fn header_name(text: &str) -> Result<String, Complaint> {
+    if intertrunk_sip::is_token(text.as_bytes()) {
+        return Ok(text.to_owned());
+    }
+    let problem = format!("\"{text}\" is no header name");
+    Err(Complaint::new(
+        problem,
+        "write a name such as \"X-Account\"",
+    ))
+}
+
 /// A duration with a unit, within bounds that are given in milliseconds.
 pub fn duration(bounds_ms: RangeInclusive<u64>) -> impl Fn(&str) -> Result<Duration, Complaint> {
     move |text| {

@@ -128,6 +128,7 @@ fn trunk_of(peer: &Peer) -> Trunk {
         failover_codes: Vec::new(),
         pstn_to: Vec::new(),
         identity: Default::default(),
+        pass_headers: None,
         state: Arc::default(),
     }
 }

@@ -102,6 +102,9 @@ impl Ua {
         for (name, value) in side.manner.lines.iter().filter(|_| code > 100) {
             b.other(name, value);
         }
+        if side.manner.lines.is_empty() {
+            self.put_tell_tales(&mut b);
+        }
         let bytes = self.finish(b, body);
         self.out.push(bytes.clone());
         side.servers[0].response = Some(bytes.clone());

@@ -16,6 +16,49 @@ impl Ua {
         b.finish(body.as_deref().map(str::as_bytes))
     }
 
+    /// Lines that tell about this side to whoever may not know, in as many headers as do.
+    pub(super) fn put_tell_tales(&self, b: &mut Builder) {
+        let (name, address) = (&self.name, self.address);
+        let uri = format!("sip:5550100@{address}");
+        let tales = [
+            ("P-Asserted-Identity", format!("\"Tale\" <{uri}>")),
+            ("Remote-Party-ID", format!("<{uri}>;party=calling")),
+            (
+                "Diversion",
+                format!("<{uri};transport=udp>;reason=user-busy;host={address}"),
+            ),
+            (
+                "History-Info",
+                format!("<{uri};maddr={address}>;index=1;foo={address}"),
+            ),
+            ("Referred-By", format!("<{uri}>")),
+            ("Reply-To", format!("<{uri}>")),
+            (
+                "Call-Info",
+                format!("<http://{address}/photo>;purpose=icon"),
+            ),
+            ("Alert-Info", format!("<http://agent-{name}/ring.wav>")),
+            ("Error-Info", format!("<sip:sorry@agent-{name}>")),
+            ("Organization", format!("agent-{name}")),
+            ("Warning", format!("399 {address} \"agent-{name} warns\"")),
+            ("In-Reply-To", format!("call-{name}-1")),
+            (
+                "Identity",
+                format!("x.y.z;info=<https://agent-{name}/cert>"),
+            ),
+            (
+                "P-Charging-Vector",
+                format!("icid-value=1;icid-generated-at={address}"),
+            ),
+            ("P-Charging-Function-Addresses", format!("ccf={address}")),
+            ("Target-Dialog", format!("call-{name}-1;local-tag=x")),
+            ("Authorization", format!("Digest username=\"agent-{name}\"")),
+        ];
+        for (name, value) in tales {
+            b.other(name, &value);
+        }
+    }
+
     /// The last line tells the part, and has no end.
     fn description(&self, part: &str) -> String {
         let (name, address) = (&self.name, self.address.ip());

@@ -256,6 +256,9 @@ impl Ua {
             for (name, value) in &errand.headers {
                 b.other(name, value);
             }
+            if errand.headers.is_empty() {
+                self.put_tell_tales(&mut b);
+            }
         }
         if *method == Method::Bye {
             side.put_parting(&mut b);

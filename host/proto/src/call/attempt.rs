@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use intertrunk_sip::{Line, Message, Name, Token, escape_user};
+use intertrunk_sip::escape_user;
 
 use super::leg::Leg;
-use super::passing::pass_headers;
 use super::reason::Because;
 use crate::ask::{Candidate, Param, Party, Privacy, Query, Scheme};
 use crate::core::Core;
@@ -90,6 +89,8 @@ pub(crate) struct Attempt {
     pub(crate) early_tags: Vec<Box<[u8]>>,
     /// 2xx dialogs that lost: acknowledged, then ended.
     pub(crate) losers: Vec<Leg2xx>,
+    /// Code that it ended with, 0 before.
+    pub(super) code: u16,
     /// What its CANCEL will say.
     pub(super) why: Because,
 }
@@ -142,7 +143,9 @@ pub struct Dialled {
     pub from: String,
     /// P-Asserted-Identity, if it is sent.
     pub asserted: Option<String>,
-    /// Whether `Privacy: id` is added.
+    /// Whether the caller is not shown to this trunk.
+    pub anonymous: bool,
+    /// Whether `Privacy: id` is asked for in the policy's name.
     pub privacy_id: bool,
     /// Called number or user, unescaped.
     pub callee: String,
@@ -164,10 +167,17 @@ impl Dialled {
         let callee = candidate.callee.as_ref().unwrap_or(&call.callee.user);
         let is_phone = call.request_uri.scheme == Scheme::Tel
             || call.request_uri.params.iter().any(is_user_phone);
-        let request_uri = uri_of_peer(callee, peer, is_phone);
-        let (from, caller) = from(candidate, &call.caller, our_host);
-        let anonymous = candidate.withhold_caller || call.privacy == Privacy::Full;
-        let may_assert = egress.identity.forward_pai && (!anonymous || egress.identity.trusted);
+        let request_uri = match candidate.callee {
+            // An emergency service stays one until the policy gives it a number (RFC 6881 §9.2).
+            None if call.emergency && call.request_uri.scheme == Scheme::Other => callee.clone(),
+            _ => uri_of_peer(callee, peer, is_phone),
+        };
+        let rules = egress.identity;
+        let anonymous =
+            candidate.withhold_caller || (call.privacy != Privacy::None && !rules.trusted);
+        let (from, caller) = from(candidate, &call.caller, anonymous, our_host);
+        let secret = candidate.withhold_caller || call.privacy == Privacy::Full;
+        let may_assert = rules.forward_pai && (!secret || rules.trusted);
         let replaced = candidate
             .caller
             .as_ref()
@@ -182,6 +192,7 @@ impl Dialled {
             request_uri,
             from,
             asserted: asserted.map(|(user, display)| name_addr(display, &uri(user, our_host))),
+            anonymous,
             privacy_id: candidate.withhold_caller,
             callee: callee.clone(),
             caller,
@@ -189,9 +200,14 @@ impl Dialled {
     }
 }
 
-fn from(candidate: &Candidate, caller: &Party, our_host: &str) -> (String, String) {
+fn from(
+    candidate: &Candidate,
+    caller: &Party,
+    anonymous: bool,
+    our_host: &str,
+) -> (String, String) {
     const ANONYMOUS: &str = "\"Anonymous\" <sip:anonymous@anonymous.invalid>";
-    if candidate.withhold_caller {
+    if anonymous {
         return (ANONYMOUS.to_owned(), "anonymous".to_owned());
     }
     match &candidate.caller {
@@ -239,7 +255,7 @@ fn uri_of_peer(user: &str, peer: &Peer, is_phone: bool) -> String {
     format!("sip{s}{rest}{transport}{phone}")
 }
 
-fn name_addr(display: Option<&str>, uri: &str) -> String {
+pub(super) fn name_addr(display: Option<&str>, uri: &str) -> String {
     let mut text = String::with_capacity(uri.len() + 8);
     if let Some(display) = display {
         text.push('"');
@@ -254,54 +270,6 @@ fn name_addr(display: Option<&str>, uri: &str) -> String {
     // Writing to a String cannot fail.
     let _ = write!(text, "<{uri}>");
     text
-}
-
-/// Prints the INVITE of an attempt: our dialog, the caller's call.
-pub(crate) fn print_invite(
-    leg: &mut Leg,
-    invite: &Message,
-    candidate: &Candidate,
-    dialled: &Dialled,
-    source_trusted: bool,
-    core: &mut Core,
-) -> (Bytes, Token) {
-    let max_forwards = invite.max_forwards().unwrap_or(70).saturating_sub(1);
-    let (mut b, branch) = leg.request(invite.method(), max_forwards, core);
-    b.header(Name::Contact, leg.contact());
-    // A line that the policy sets or removes is not ours to add.
-    let named = candidate
-        .set_headers
-        .iter()
-        .map(|h| &h.name)
-        .chain(&candidate.remove_headers);
-    let edited: Vec<Name> = named.map(|name| Name::of(name.as_bytes())).collect();
-    if !edited.contains(&Name::Allow) {
-        b.header(Name::Allow, leg.allow());
-    }
-    if let Some(asserted) = &dialled.asserted
-        && !edited.contains(&Name::PAssertedIdentity)
-    {
-        b.header(Name::PAssertedIdentity, asserted);
-    }
-    if dialled.privacy_id && !edited.contains(&Name::Privacy) {
-        b.header(Name::Privacy, "id");
-    }
-    let edited = |line: &Line<'_>| is_edited(line, candidate, dialled.privacy_id);
-    pass_headers(&mut b, invite, leg.trunk.identity, source_trusted, edited);
-    for h in &candidate.set_headers {
-        b.other(&h.name, &h.value);
-    }
-    (leg.finish_like(b, invite, core), branch)
-}
-
-fn is_edited(line: &Line<'_>, candidate: &Candidate, privacy_id: bool) -> bool {
-    let same = |name: &str| match line.name {
-        Name::Other => line.name_bytes.eq_ignore_ascii_case(name.as_bytes()),
-        known => Name::of(name.as_bytes()) == known,
-    };
-    (privacy_id && line.name == Name::Privacy)
-        || candidate.remove_headers.iter().any(|name| same(name))
-        || candidate.set_headers.iter().any(|h| same(&h.name))
 }
 
 #[cfg(test)]
@@ -377,6 +345,7 @@ mod tests {
             to: "<sip:9911@gw.example.com:5070>".to_owned(),
             from: r#""A \"B\"" <sip:0100@sbc.example.com>"#.to_owned(),
             asserted: Some("\"Main\" <sip:+14255550100@sbc.example.com>".to_owned()),
+            anonymous: false,
             privacy_id: false,
             callee: "9911".to_owned(),
             caller: "0100".to_owned(),

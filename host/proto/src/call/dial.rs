@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use intertrunk_sip::{Message, Method};
 
-use super::attempt::{Attempt, AttemptId, AttemptState, Dialled, Try, print_invite};
+use super::attempt::{Attempt, AttemptId, AttemptState, Dialled, Order, Try};
+use super::history::Tried;
+use super::invite::{Outgoing, print_invite};
 use super::leg::{Leg, cancel_patience};
 use super::outcome::Ending;
+use super::privacy::Wishes;
 use super::reason::Because;
 use super::{Call, LegId, Phase, Refusal, own};
 use crate::core::Core;
@@ -14,7 +17,7 @@ use crate::dialog::{Dialog, cancel_of};
 use crate::event::{AttemptRecord, EndedBy, Event};
 use crate::io::Flow;
 use crate::transaction::{ClientKey, Owner, Sending};
-use crate::trunk::{Direction, Seat};
+use crate::trunk::{Direction, Seat, Trunk};
 
 impl Call {
     /// Tries the next candidates. `last` is how the one before failed, if there was one.
@@ -56,19 +59,13 @@ impl Call {
                 true if unresolved => "name without an address",
                 true => "trunk full or out of service",
             };
-            self.story.attempts.push(AttemptRecord {
-                trunk: Arc::clone(&trunk.name),
-                peer: None,
-                started_at: core.now,
-                ended_at: core.now,
-                code: 503,
-                q850: None,
-                reason: why.to_owned(),
-                pdd_ms: None,
-            });
-            return Err(Ending::of(503, why));
+            return Err(self.not_tried(&trunk, 503, why, core));
         };
         let id = AttemptId(u8::try_from(self.attempts.len()).expect("attempts are bounded"));
+        if Wishes::of(&invite).rules_out(&trunk) {
+            let why = "no privacy of the session on this trunk";
+            return Err(self.not_tried(&trunk, 500, why, core));
+        }
         let dialled = Dialled::of(
             &candidate,
             self.question(),
@@ -90,8 +87,15 @@ impl Call {
         );
         core.legs.insert(tag, (self.key, LegId::B(id)));
         let mut leg = Leg::new(Arc::clone(&trunk), dialog, seat);
-        let trusted = self.ingress().identity.trusted;
-        let (bytes, branch) = print_invite(&mut leg, &invite, &candidate, &dialled, trusted, core);
+        let outgoing = Outgoing {
+            invite: &invite,
+            from: &self.ingress(),
+            query: self.question(),
+            candidate: &candidate,
+            dialled: &dialled,
+            tried: &self.tried(order),
+        };
+        let (bytes, branch) = print_invite(&mut leg, &outgoing, core);
         if self.change.is_none() {
             self.story.caller_out = Some(dialled.caller);
             self.story.callee_out = Some(dialled.callee);
@@ -122,6 +126,7 @@ impl Call {
             cancel_until: None,
             early_tags: Vec::new(),
             losers: Vec::new(),
+            code: 0,
             why: Because::Unsaid,
         };
         attempt.start_timers(core);
@@ -135,6 +140,21 @@ impl Call {
             peer: target.address,
         });
         Ok(())
+    }
+
+    /// Records a candidate that nothing was sent to.
+    fn not_tried(&mut self, trunk: &Trunk, code: u16, why: &str, core: &Core) -> Ending {
+        self.story.attempts.push(AttemptRecord {
+            trunk: Arc::clone(&trunk.name),
+            peer: None,
+            started_at: core.now,
+            ended_at: core.now,
+            code,
+            q850: None,
+            reason: why.to_owned(),
+            pdd_ms: None,
+        });
+        Ending::of(code, why)
     }
 
     /// The caller gave up (CANCEL, or BYE before an answer): 487 at once, whatever happens beyond.
@@ -213,10 +233,24 @@ impl Call {
         }
     }
 
+    /// The numbers that were tried in vain for the same question, in order.
+    fn tried(&self, order: Order) -> Vec<Tried<'_>> {
+        let called = &self.question().call.callee.user;
+        let failed = self.attempts.iter().filter(|a| a.code >= 300);
+        // A transfer has a history of its own.
+        let here = failed.filter(|a| self.change.is_none() || a.order.ask == order.ask);
+        here.map(|a| Tried {
+            callee: a.candidate.callee.as_ref().unwrap_or(called),
+            code: a.code,
+        })
+        .collect()
+    }
+
     pub(super) fn record_attempt(&mut self, id: AttemptId, end: &Ending, core: &Core) {
-        let Some(attempt) = self.attempts.get(usize::from(id.0)) else {
+        let Some(attempt) = self.attempts.get_mut(usize::from(id.0)) else {
             return;
         };
+        attempt.code = end.code;
         self.story.attempts.push(AttemptRecord {
             trunk: Arc::clone(&attempt.leg.trunk.name),
             peer: Some(attempt.peer),

@@ -15,6 +15,7 @@
 //! - `offer`: who may ask for another session, and who has to wait
 //! - `change`, `refer`, `notify`, `join`: a party of an answered call changes
 //! - `relay`: requests that cross from one leg to the other
+//! - `passing`, `headers`, `privacy`, `history`: what crosses, who is named, where the call has been
 //! - `reason`: why it ended, in causes and Reason headers
 //! - `story`: what is remembered for the record
 
@@ -23,12 +24,16 @@ mod begin;
 mod bridge;
 mod change;
 mod dial;
+mod headers;
+mod history;
+mod invite;
 mod join;
 mod leg;
 mod notify;
 mod offer;
 mod outcome;
 mod passing;
+mod privacy;
 mod reason;
 mod refer;
 mod relay;
@@ -201,6 +206,15 @@ impl Call {
         self.leg(leg).is_some_and(|l| {
             trunk == Some(l.trunk.id) || l.dialog.flow().remote.ip() == flow.remote.ip()
         })
+    }
+
+    /// Whether a datagram comes from the peer of any leg; see [`Call::is_from`].
+    pub(crate) fn has_party(&self, flow: Flow, trunk: Option<TrunkId>) -> bool {
+        let attempts = (0..)
+            .take(self.attempts.len())
+            .map(|n| LegId::B(AttemptId(n)));
+        let mut legs = std::iter::once(LegId::A).chain(attempts);
+        legs.any(|leg| self.is_from(leg, flow, trunk))
     }
 
     fn leg(&self, id: LegId) -> Option<&Leg> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use intertrunk_sip::{Message, Method, Name, reply};
 
 use super::attempt::{Attempt, AttemptId, AttemptState, Leg2xx, Order};
-use super::passing::pass_headers;
+use super::passing::Crossing;
 use super::reason::{Because, q850_in};
 use super::story::millis;
 use super::{Bridge, Call, LegId, Phase, Refusal, own};
@@ -103,7 +103,7 @@ impl Call {
         attempt.leg.hear(response);
         match self.change.is_some() {
             true => self.notify(response.status(), false, core),
-            false => drop(self.relay_answer(response, core)),
+            false => drop(self.relay_answer(id, response, core)),
         }
     }
 
@@ -215,13 +215,13 @@ impl Call {
             .plan
             .max_duration_s
             .map(|s| core.now + Duration::from_secs(u64::from(s)));
-        let bytes = self.relay_answer(response, core);
+        let bytes = self.relay_answer(id, response, core);
         self.a.await_ack(&invite, bytes, self.a_flow, core);
         core.event(Event::CallAnswered { call: self.id });
     }
 
     /// Passes a 18x or 2xx of the called side to the caller, as an answer of our own dialog.
-    fn relay_answer(&mut self, response: &Message, core: &mut Core) -> bytes::Bytes {
+    fn relay_answer(&mut self, id: AttemptId, response: &Message, core: &mut Core) -> bytes::Bytes {
         let Some(invite) = &self.invite else {
             return bytes::Bytes::new();
         };
@@ -234,7 +234,14 @@ impl Call {
         }
         b.header(Name::Contact, self.a.contact());
         b.header(Name::Allow, self.a.allow());
-        pass_headers(&mut b, response, self.a.trunk.identity, false, |_| false);
+        if let Some(attempt) = self.attempts.get(usize::from(id.0)) {
+            let crossing = Crossing {
+                from: &attempt.leg.trunk,
+                to: &self.a.trunk,
+                our_host: &self.a.dialog.listener().advertise,
+            };
+            crossing.put(&mut b, response);
+        }
         let bytes = self.a.finish_like(b, response, core);
         core.respond(self.a_server, code, bytes.clone());
         self.note_response(LegId::A, true, code, &Method::Invite, core);

@@ -3,12 +3,14 @@
 //!
 //! What crosses is printed anew: method, the headers that speak of the call, and the body.
 
+use std::sync::Arc;
+
 use intertrunk_sip::{Message, Method, Name, reply};
 
 use super::bridge::InDialog;
 use super::leg::cancel_patience;
 use super::offer::{ends_call, negotiates};
-use super::passing::pass_headers;
+use super::passing::Crossing;
 use super::reason::Because;
 use super::{Call, LegId, own};
 use crate::core::Core;
@@ -73,7 +75,7 @@ impl Call {
         if self.relays.len() >= core.snapshot.limits.relays_max {
             return self.reply_plain(&r, 500, Some(5), core);
         }
-        let source_trusted = self.leg(r.leg).is_some_and(|l| l.trunk.identity.trusted);
+        let source = self.leg(r.leg).map(|l| Arc::clone(&l.trunk));
         let hops = match r.request.max_forwards() {
             Some(0) => return self.reply_plain(&r, 483, None, core),
             hops => hops.unwrap_or(70).saturating_sub(1),
@@ -89,13 +91,14 @@ impl Call {
             b.header(Name::Contact, leg.contact());
             b.header(Name::Allow, leg.allow());
         }
-        pass_headers(
-            &mut b,
-            &r.request,
-            leg.trunk.identity,
-            source_trusted,
-            |_| false,
-        );
+        if let Some(source) = &source {
+            let crossing = Crossing {
+                from: source,
+                to: &leg.trunk,
+                our_host: &leg.dialog.listener().advertise,
+            };
+            crossing.put(&mut b, &r.request);
+        }
         let (flow, cseq) = (leg.dialog.flow(), leg.dialog.last_cseq());
         let bytes = leg.finish_like(b, &r.request, core);
         let method = r.request.method().clone();
@@ -171,6 +174,7 @@ impl Call {
             leg.dialog.refresh_target(response);
             leg.hear(response);
         }
+        let source = self.leg(to).map(|l| Arc::clone(&l.trunk));
         let Some(leg) = self.leg_mut(from) else {
             return;
         };
@@ -185,7 +189,14 @@ impl Call {
             b.header(Name::Contact, leg.contact());
             b.header(Name::Allow, leg.allow());
         }
-        pass_headers(&mut b, response, leg.trunk.identity, false, |_| false);
+        if let Some(source) = &source {
+            let crossing = Crossing {
+                from: source,
+                to: &leg.trunk,
+                our_host: &leg.dialog.listener().advertise,
+            };
+            crossing.put(&mut b, response);
+        }
         let bytes = leg.finish_like(b, response, core);
         core.respond(server, code, bytes.clone());
         self.note_response(from, true, code, request.method(), core);

@@ -36,6 +36,7 @@ pub(crate) fn trunk(id: u32, name: &str, sources: Vec<SourceMatch>) -> Trunk {
         pstn_to: Vec::new(),
         identity: IdentityRules::default(),
         transfers: TransferRules::default(),
+        pass_headers: None,
         state: Arc::default(),
     }
 }

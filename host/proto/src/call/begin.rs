@@ -61,7 +61,8 @@ impl Call {
             policy,
             asks: 0,
             pin: None,
-            query: Box::new(query),
+            story: Story::begun(core.now, &query.call),
+            query: Some(Box::new(query)),
             a,
             a_flow: flow,
             origin,
@@ -76,7 +77,6 @@ impl Call {
             change: None,
             own_offer: None,
             transfers: 0,
-            story: Story::begun(core.now),
             why: Because::Unsaid,
             open: 1,
             alarm: Alarm::default(),
@@ -116,12 +116,16 @@ impl Call {
         let ask = AskId(core.rng.next_u64());
         let until = core.now + self.policy.deadline + core.snapshot.timers.ask_grace;
         self.now_asking(ask, until);
-        self.question_mut().cause = cause;
+        let Some(question) = self.question_mut() else {
+            return;
+        };
+        question.cause = cause;
+        let query = Box::new(question.clone());
         core.asks.insert(ask, self.key);
         core.out.push_back(Output::Ask {
             ask,
             policy: self.policy.id,
-            query: Box::new(self.question().clone()),
+            query,
             invite,
             pin: self.pin.clone(),
         });
@@ -166,7 +170,9 @@ impl Call {
     fn carry_out(&mut self, judged: Judged, core: &mut Core) {
         match judged {
             Judged::Connect { accepted, mut plan } => {
-                self.question_mut().cookie.clone_from(&plan.cookie);
+                if let Some(question) = self.question_mut() {
+                    question.cookie.clone_from(&plan.cookie);
+                }
                 if let Some(change) = &self.change {
                     plan.tags.splice(0..0, change.tags_before.iter().cloned());
                 }
@@ -228,10 +234,11 @@ impl Call {
                 Some(policy) => {
                     self.policy = policy;
                     self.pin = None;
-                    let question = self.question_mut();
-                    let cause = std::mem::take(&mut question.cause);
-                    question.cookie = Vec::new();
-                    self.ask(cause, core);
+                    if let Some(question) = self.question_mut() {
+                        let cause = std::mem::take(&mut question.cause);
+                        question.cookie = Vec::new();
+                        self.ask(cause, core);
+                    }
                 }
                 None => self.refuse(&Refusal::of(503), EndedBy::Host, core),
             },

@@ -109,14 +109,17 @@ impl Call {
     }
 
     /// The facts that are being asked and dialled for.
-    pub(super) fn question(&self) -> &Query {
-        self.change.as_ref().map_or(&self.query, |c| &c.query)
+    pub(super) fn question(&self) -> Option<&Query> {
+        match &self.change {
+            Some(change) => Some(&change.query),
+            None => self.query.as_deref(),
+        }
     }
 
-    pub(super) fn question_mut(&mut self) -> &mut Query {
+    pub(super) fn question_mut(&mut self) -> Option<&mut Query> {
         match &mut self.change {
-            Some(change) => &mut change.query,
-            None => &mut self.query,
+            Some(change) => Some(&mut change.query),
+            None => self.query.as_deref_mut(),
         }
     }
 

@@ -51,8 +51,8 @@ impl Call {
         let room = self.attempts.len() < core.snapshot.limits.attempts_max;
         let seat = Seat::take(&trunk, Direction::Out);
         let unresolved = target.is_none();
-        let (Some(listener), Some(target), Some(seat), true, Some(invite)) =
-            (listener, target, seat, room, self.wanted())
+        let (Some(listener), Some(target), Some(seat), true, Some(invite), Some(question)) =
+            (listener, target, seat, room, self.wanted(), self.question())
         else {
             let why = match room {
                 false => "too many attempts",
@@ -62,17 +62,11 @@ impl Call {
             return Err(self.not_tried(&trunk, 503, why, core));
         };
         let id = AttemptId(u8::try_from(self.attempts.len()).expect("attempts are bounded"));
+        let dialled = Dialled::of(&candidate, question, &trunk, &peer, &listener.advertise);
         if Wishes::of(&invite).rules_out(&trunk) {
             let why = "no privacy of the session on this trunk";
             return Err(self.not_tried(&trunk, 500, why, core));
         }
-        let dialled = Dialled::of(
-            &candidate,
-            self.question(),
-            &trunk,
-            &peer,
-            &listener.advertise,
-        );
         let flow = Flow::to(listener.id, target.address);
         let tag = core.rng.token();
         let call_id = core.mint_call_id();

@@ -138,7 +138,8 @@ pub(crate) struct Call {
     policy: Arc<Policy>,
     asks: u8,
     pin: Option<Pin>,
-    query: Box<Query>,
+    /// The facts that the policy is asked about; gone when the call is answered.
+    query: Option<Box<Query>>,
     a: Leg,
     a_flow: Flow,
     origin: u64,
@@ -335,15 +336,16 @@ impl Call {
         let record = self.story.close(self, by, code, q850, core);
         core.event(Event::CallEnded(Box::new(record)));
         self.phase = Phase::Ended;
-        self.a.seat = None;
-        for attempt in &mut self.attempts {
-            attempt.leg.seat = None;
-        }
         // An ended call keeps only what late messages need.
+        let legs = self.attempts.iter_mut().map(|a| &mut a.leg);
+        for leg in legs.chain(std::iter::once(&mut self.a)) {
+            leg.seat = None;
+            leg.said = None;
+        }
         self.invite = None;
         self.queue = VecDeque::new();
         self.plan = Plan::default();
-        *self.query = Query::default();
+        self.query = None;
         self.pin = None;
         self.story = Story::default();
     }
@@ -383,8 +385,8 @@ impl Call {
             answered_at: None,
             a_leg: leg_view(near.unwrap_or(&self.a)),
             b_leg: far.map(leg_view),
-            caller: self.query.call.caller.user.clone(),
-            callee: self.query.call.callee.user.clone(),
+            caller: String::new(),
+            callee: String::new(),
             policy: self
                 .pin
                 .as_ref()

@@ -205,7 +205,9 @@ impl Call {
         }
         self.record_attempt(id, &Ending::of_response(response), core);
         self.give_up_all(&Because::Elsewhere, core);
+        // What only dialling needs is not kept for as long as people talk.
         self.queue = VecDeque::new();
+        self.query = None;
         self.phase = Phase::Talking(Bridge {
             near: LegId::A,
             far: LegId::B(id),

@@ -80,7 +80,7 @@ impl Call {
         let mut query = query::of_invite(&invite, &leg.trunk, remote, &self.id.to_string());
         query.seed = core.rng.next_u64();
         query.explain = core.snapshot.explain;
-        query.cookie.clone_from(&self.query.cookie);
+        query.cookie.clone_from(&self.plan.cookie);
         query.cause = Cause::Transferred(Transfer {
             by: self.leg(r.leg)?.trunk.name.to_string(),
             target: query.call.request_uri.clone(),

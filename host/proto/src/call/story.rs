@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Call, Phase};
-use crate::ask::PolicyFault;
+use crate::ask::{CallFacts, PolicyFault};
 use crate::core::Core;
 use crate::event::{AttemptRecord, EndedBy, LadderStep, LadderWhat, Record};
 use crate::time::Instant;
@@ -19,15 +19,19 @@ pub(super) struct Story {
     pub(super) because: Vec<String>,
     pub(super) refused: Vec<String>,
     pub(super) attempts: Vec<AttemptRecord>,
+    caller_in: Box<str>,
+    callee_in: Box<str>,
     pub(super) caller_out: Option<String>,
     pub(super) callee_out: Option<String>,
     ladder: Vec<LadderStep>,
 }
 
 impl Story {
-    pub(super) fn begun(now: Instant) -> Story {
+    pub(super) fn begun(now: Instant, call: &CallFacts) -> Story {
         Story {
             started_at: now,
+            caller_in: call.caller.user.as_str().into(),
+            callee_in: call.callee.user.as_str().into(),
             ..Story::default()
         }
     }
@@ -49,6 +53,8 @@ impl Story {
         CallView {
             started_at: self.started_at,
             answered_at: self.answered_at,
+            caller: self.caller_in.to_string(),
+            callee: self.callee_in.to_string(),
             because: self.because.clone(),
             refused: self.refused.clone(),
             attempts: self.attempts.clone(),
@@ -79,9 +85,9 @@ impl Story {
             ended_at: core.now,
             ingress_trunk: Arc::clone(&call.a.trunk.name),
             egress_trunk: won.or_else(|| self.attempts.last().map(|a| Arc::clone(&a.trunk))),
-            caller_in: call.query.call.caller.user.clone(),
+            caller_in: self.caller_in.to_string(),
             caller_out: self.caller_out.clone(),
-            callee_in: call.query.call.callee.user.clone(),
+            callee_in: self.callee_in.to_string(),
             callee_out: self.callee_out.clone(),
             policy: pin.map_or_else(|| Arc::clone(&call.policy.name), |p| Arc::clone(&p.policy)),
             generation: pin.map_or(0, |p| p.generation),

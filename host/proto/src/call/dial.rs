@@ -84,10 +84,10 @@ impl Call {
         let outgoing = Outgoing {
             invite: &invite,
             from: &self.ingress(),
-            query: self.question(),
+            query: question,
             candidate: &candidate,
             dialled: &dialled,
-            tried: &self.tried(order),
+            tried: &self.tried(order, &question.call.callee.user),
         };
         let (bytes, branch) = print_invite(&mut leg, &outgoing, core);
         if self.change.is_none() {
@@ -227,9 +227,9 @@ impl Call {
         }
     }
 
-    /// The numbers that were tried in vain for the same question, in order.
-    fn tried(&self, order: Order) -> Vec<Tried<'_>> {
-        let called = &self.question().call.callee.user;
+    /// The numbers that were tried in vain for the same question, in order; `called` where a
+    /// candidate had none of its own.
+    fn tried<'a>(&'a self, order: Order, called: &'a String) -> Vec<Tried<'a>> {
         let failed = self.attempts.iter().filter(|a| a.code >= 300);
         // A transfer has a history of its own.
         let here = failed.filter(|a| self.change.is_none() || a.order.ask == order.ask);

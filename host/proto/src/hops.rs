@@ -71,7 +71,12 @@ pub(crate) fn is_loop(
 
 /// Writes the marks that `invite` came with, and ours.
 pub(crate) fn put(b: &mut Builder, invite: &Message, ingress: &str, number: &str, key: (u64, u64)) {
-    let mut text = String::with_capacity(16);
+    let Mark(place, proof) = Mark::of(ingress, number, key);
+    if invite.header(Name::HopMark).is_none() {
+        b.header_fmt(Name::HopMark, format_args!("{place:08x}{proof:08x}"));
+        return;
+    }
+    let mut text = String::new();
     for mark in invite
         .values(Name::HopMark)
         .filter_map(Mark::parse)
@@ -80,7 +85,6 @@ pub(crate) fn put(b: &mut Builder, invite: &Message, ingress: &str, number: &str
         // Writing to a String cannot fail.
         let _ = write!(text, "{:08x}{:08x},", mark.0, mark.1);
     }
-    let Mark(place, proof) = Mark::of(ingress, number, key);
     let _ = write!(text, "{place:08x}{proof:08x}");
     b.header(Name::HopMark, text);
 }

@@ -185,7 +185,7 @@ fn requests_that_make_no_call() {
         headers: vec![(name.to_owned(), value.to_owned())],
         ..Errand::to("1")
     };
-    call(&mut w, &with("Require", "100rel"));
+    call(&mut w, &with("Require", "precondition"));
     call(&mut w, &Errand::to("mailto:somebody@example.com"));
     w.input(Input::Drain);
     call(&mut w, &Errand::to("1"));

@@ -185,6 +185,8 @@ fn random_errand(pick: &mut impl FnMut(u64) -> u64) -> Errand {
     errand.cancel_reinvite = maybe(4, 1_000);
     errand.no_ack = maybe(12, 1).is_some();
     errand.offer = maybe(5, 1).is_none();
+    errand.early_update = maybe(3, 500);
+    errand.early_info = maybe(8, 500);
     errand
 }
 

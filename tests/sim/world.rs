@@ -571,6 +571,7 @@ pub fn snapshot(states: &[Arc<TrunkState>], edit: fn(&mut Trunk), fallback: Fall
                 identity: IdentityRules::default(),
                 transfers: TransferRules::default(),
                 pass_headers: None,
+                extensions: Default::default(),
                 state: Arc::clone(state),
             };
             edit(&mut trunk);

@@ -333,6 +333,7 @@ fn trunk(id: u32, name: &str, kind: TrunkKind, address: &str) -> Trunk {
         identity: IdentityRules::default(),
         transfers: TransferRules::default(),
         pass_headers: None,
+        extensions: Default::default(),
         state: Arc::new(TrunkState::default()),
     }
 }

@@ -17,6 +17,7 @@ use slotmap::SlotMap;
 use crate::ask::Answer;
 use crate::call::{Arrival, Call, CallKey, InDialog, LegId, Q850, allow, q850_of};
 use crate::core::Core;
+use crate::dialog::session_timer::is_too_small;
 use crate::event::{DropCause, Event};
 use crate::io::{AskId, CallId, Flow, Input, Output};
 use crate::listener::Transport;
@@ -328,7 +329,9 @@ impl B2bua {
         } else if self.core.origins.contains(&origin) {
             // The same request by another way: forked before us (RFC 3261 §8.2.2.2).
             Some(482)
-        } else if required(&invite).next().is_some() {
+        } else if is_too_small(&invite, &trunk.extensions) {
+            Some(422)
+        } else if required(&invite, trunk.extensions.prack).next().is_some() {
             Some(420)
         } else if invite.max_forwards() == Some(0) {
             Some(483)
@@ -391,8 +394,17 @@ impl B2bua {
                 b.header(Name::Accept, "application/sdp");
             }
             420 => {
-                let tags: Vec<_> = required(request).map(String::from_utf8_lossy).collect();
+                let trunk = self.core.snapshot.identify(flow);
+                let prack = trunk.is_some_and(|t| t.extensions.prack);
+                let tags: Vec<_> = required(request, prack)
+                    .map(String::from_utf8_lossy)
+                    .collect();
                 b.header(Name::Unsupported, tags.join(", "));
+            }
+            422 => {
+                let trunk = self.core.snapshot.identify(flow);
+                let least = trunk.map_or(0, |t| t.extensions.min_se_s);
+                b.header_fmt(Name::MinSe, format_args!("{least}"));
             }
             503 => {
                 b.header(Name::RetryAfter, "5");
@@ -530,6 +542,16 @@ fn tell(call: &mut Call, told: Told, core: &mut Core) {
         | Told::Unsendable {
             owner: Owner::Own(_, leg, _),
         } => call.own_silent(leg, core),
+        Told::Response {
+            owner: Owner::Refresh(_, leg),
+            response,
+        } => call.refresh_answered(leg, &response, core),
+        Told::TimedOut {
+            owner: Owner::Refresh(_, leg),
+        }
+        | Told::Unsendable {
+            owner: Owner::Refresh(_, leg),
+        } => call.refresh_silent(leg, core),
         // The call has ended already; that its BYE or CANCEL is over is told below.
         Told::Response {
             owner: Owner::Call(_),
@@ -546,6 +568,7 @@ fn tell(call: &mut Call, told: Told, core: &mut Core) {
                 Owner::Attempt(_, id) => call.attempt_over(id),
                 Owner::Relay(_, id) => call.relay_over(id),
                 Owner::Own(_, leg, cseq) => call.own_over(leg, cseq),
+                Owner::Refresh(_, leg) => call.refresh_over(leg),
                 Owner::Call(_) => {}
             }
             call.transaction_over();
@@ -554,9 +577,14 @@ fn tell(call: &mut Call, told: Told, core: &mut Core) {
     }
 }
 
-/// Extensions that a request insists on; we have none (RFC 3261 §8.2.2.3).
-fn required(request: &Message) -> impl Iterator<Item = &[u8]> {
+/// Extensions that a request insists on and that we do not have (RFC 3261 §8.2.2.3).
+fn required(request: &Message, prack: bool) -> impl Iterator<Item = &[u8]> {
+    let ours = move |tag: &&[u8]| {
+        let is = |ours: &[u8]| tag.eq_ignore_ascii_case(ours);
+        is(b"timer") || (prack && is(b"100rel"))
+    };
     request
         .values(Name::Require)
+        .filter(move |tag| !ours(tag))
         .chain(request.values(Name::ProxyRequire))
 }

@@ -170,6 +170,27 @@ impl Default for TransferRules {
     }
 }
 
+/// What we ask of a trunk's peers beyond RFC 3261, and put up with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Extensions {
+    /// Session interval in seconds that we ask for; none: we do not ask, but answer (RFC 4028).
+    pub session_timer_s: Option<u32>,
+    /// Least session interval in seconds that we put up with.
+    pub min_se_s: u32,
+    /// Whether provisional answers may be reliable, in both directions (RFC 3262).
+    pub prack: bool,
+}
+
+impl Default for Extensions {
+    fn default() -> Self {
+        Self {
+            session_timer_s: None,
+            min_se_s: 90,
+            prack: true,
+        }
+    }
+}
+
 /// One trunk of the running configuration.
 #[derive(Clone, Debug)]
 pub struct Trunk {
@@ -219,6 +240,8 @@ pub struct Trunk {
     pub transfers: TransferRules,
     /// Header fields that it gets, of those that may cross; all that usually do if absent.
     pub pass_headers: Option<Arc<[String]>>,
+    /// Extensions of SIP.
+    pub extensions: Extensions,
     /// What is true of it at this moment; survives reloads, shared by all shards.
     pub state: Arc<TrunkState>,
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use intertrunk_policy::Isolation;
 use intertrunk_proto::trunk::{
-    Balance, HistoryForm, IdentityRules, SourceMatch, TransferRules, TrunkKind,
+    Balance, Extensions, HistoryForm, IdentityRules, SourceMatch, TransferRules, TrunkKind,
 };
 
 use super::read::{At, Place, Section, Source};
@@ -54,6 +54,7 @@ pub struct TrunkEntry {
     pub identity: IdentityRules,
     pub transfers: TransferRules,
     pub pass_headers: Option<Vec<String>>,
+    pub extensions: Extensions,
     pub pstn_to: Vec<At<String>>,
 }
 
@@ -172,13 +173,7 @@ fn trunk(s: Section<'_>) -> TrunkEntry {
     if let Some(at) = media.filter(|at| at.value) {
         s.no_effect(&at.place);
     }
-    s.without_effect(&[
-        "reserve_emergency",
-        "max_cps",
-        "burst",
-        "options",
-        "session_timer",
-    ]);
+    s.without_effect(&["reserve_emergency", "max_cps", "burst", "options"]);
     let kinds = [
         ("pbx", TrunkKind::Pbx),
         ("pstn", TrunkKind::Pstn),
@@ -226,6 +221,7 @@ fn trunk(s: Section<'_>) -> TrunkEntry {
         pass_headers: s
             .list("pass_headers", value::header_name)
             .map(|names| names.into_iter().map(|at| at.value).collect()),
+        extensions: extensions(&s),
         pstn_to: s.list("allow_pstn_to", value::name).unwrap_or_default(),
     };
     s.finish();
@@ -275,6 +271,24 @@ fn identity(s: Section<'_>) -> IdentityRules {
     };
     s.finish();
     rules
+}
+
+fn extensions(s: &Section<'_>) -> Extensions {
+    let usual = Extensions::default();
+    let min_se_s = s
+        .parsed("min_se", value::seconds(90..=86_400))
+        .map_or(usual.min_se_s, |at| at.value);
+    let off_or = |text: &str| match text {
+        "off" => Ok(None),
+        _ => value::seconds(min_se_s..=86_400)(text).map(Some),
+    };
+    Extensions {
+        session_timer_s: s
+            .parsed("session_timer", off_or)
+            .map_or(usual.session_timer_s, |at| at.value),
+        min_se_s,
+        prack: s.flag("prack").unwrap_or(usual.prack),
+    }
 }
 
 fn policy(name: At<String>, s: Section<'_>) -> PolicyEntry {

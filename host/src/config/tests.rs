@@ -192,7 +192,7 @@ fn a_fallback_is_one_thing() {
 #[test]
 fn what_cannot_work_yet_is_said() {
     let text = with_trunk("max_cps = 5\nburst = 9\noptions = { interval = \"30s\" }\n")
-        + "session_timer = \"1800s\"\nmedia = \"relay\"\nbalance = \"least-calls\"\n\
+        + "media = \"relay\"\nbalance = \"least-calls\"\n\
            reserve_emergency = 2\n[hep]\ncollector = \"127.0.0.1:9060\"\n[journal]\ndir = \"j\"\n";
     let built = read(&text).unwrap();
     let keys: Vec<&str> = built
@@ -204,7 +204,6 @@ fn what_cannot_work_yet_is_said() {
         "trunk[0].max_cps",
         "trunk[0].burst",
         "trunk[0].options",
-        "trunk[0].session_timer",
         "trunk[0].media",
         "trunk[0].balance",
         "trunk[0].reserve_emergency",

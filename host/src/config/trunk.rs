@@ -233,6 +233,7 @@ fn finish(draft: Draft<'_>, interner: &mut Interner) -> Option<Trunk> {
         identity: entry.identity,
         transfers: entry.transfers,
         pass_headers: entry.pass_headers.clone().map(Into::into),
+        extensions: entry.extensions,
         state,
     })
 }

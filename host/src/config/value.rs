@@ -99,6 +99,16 @@ pub fn duration(bounds_ms: RangeInclusive<u64>) -> impl Fn(&str) -> Result<Durat
     }
 }
 
+/// A duration in whole seconds, within bounds.
+pub fn seconds(bounds: RangeInclusive<u32>) -> impl Fn(&str) -> Result<u32, Complaint> {
+    let ms = |s: u32| u64::from(s) * 1000;
+    let duration = duration(ms(*bounds.start())..=ms(*bounds.end()));
+    move |text| {
+        let seconds = duration(text)?.as_secs();
+        Ok(u32::try_from(seconds).expect("within bounds that are u32"))
+    }
+}
+
 /// A size in bytes with a unit: `B`, `KiB`, `MiB`, `GiB`, or the decimal `kB`, `MB`, `GB`.
 pub fn size(bounds: RangeInclusive<usize>) -> impl Fn(&str) -> Result<usize, Complaint> {
     move |text| {

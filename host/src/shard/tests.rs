@@ -129,6 +129,7 @@ fn trunk_of(peer: &Peer) -> Trunk {
         pstn_to: Vec::new(),
         identity: Default::default(),
         pass_headers: None,
+        extensions: Default::default(),
         state: Arc::default(),
     }
 }

@@ -92,7 +92,7 @@ fn the_documented_configuration_is_good() {
     let ran = ran
         .says("policy main: intertrunk-standard ")
         .says("1 case passed");
-    for key in ["max_cps", "burst", "options", "session_timer"] {
+    for key in ["max_cps", "burst", "options"] {
         assert!(
             ran.out.contains(&format!("warning: trunk[0].{key}: ")),
             "{key}"
@@ -100,7 +100,7 @@ fn the_documented_configuration_is_good() {
     }
     ran.says("warning: hep: ")
         .says("warning: journal: ")
-        .says("\ngood, 6 warnings\n");
+        .says("\ngood, 5 warnings\n");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_case_that_differs_is_shown() {
     let ran = world.line("check -c t.toml").ends(1);
     ran.says("all.toml:6:1: policy.main.cases: ")
         .says("everything goes to the PBX")
-        .says("1 fault, 6 warnings");
+        .says("1 fault, 5 warnings");
 }
 
 #[test]

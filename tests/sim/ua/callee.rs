@@ -77,6 +77,20 @@ impl Ua {
         Some(side)
     }
 
+    /// Sends a 18x, reliably if that is its manner and the other side knows how.
+    pub(super) fn ring(&mut self, side: &mut Side, dialog: usize, code: u16, now: Instant) {
+        let reliable = side.next_rseq(dialog, code);
+        let offered = side.invite.as_ref().is_some_and(Message::has_body);
+        let body = match reliable {
+            Some(_) if !offered => "offer",
+            _ => "answer",
+        };
+        let bytes = self.respond_invite(side, dialog, code, (code == 183).then_some(body));
+        if reliable.is_some() {
+            self.sent_reliably(side, dialog, &bytes, now);
+        }
+    }
+
     /// Answers the INVITE that began the call.
     pub(super) fn respond_invite(
         &mut self,
@@ -99,6 +113,14 @@ impl Ua {
         );
         b.header_fmt(Name::Contact, format_args!("<sip:{}>", self.address));
         b.header_fmt(Name::Server, format_args!("agent-{}", self.name));
+        let rseq = side.dialogs[dialog].rseq_of(code);
+        if let Some(rseq) = rseq {
+            b.header(Name::Require, "100rel");
+            b.header_fmt(Name::RSeq, format_args!("{rseq}"));
+        }
+        if code >= 200 {
+            side.forget_reliable();
+        }
         for (name, value) in side.manner.lines.iter().filter(|_| code > 100) {
             b.other(name, value);
         }
@@ -122,6 +144,8 @@ impl Ua {
             .map(|i| if i.has_body() { "answer" } else { "offer" });
         let cseq = side.invite.as_ref().map_or(0, Message::cseq);
         for dialog in 0..side.dialogs.len() {
+            let settled = side.dialogs[dialog].reliable.settled;
+            let body = body.filter(|_| !settled);
             let bytes = self.respond_invite(side, dialog, 200, body);
             let d = &mut side.dialogs[dialog];
             (d.up, d.was_up) = (true, true);
@@ -183,6 +207,7 @@ impl Ua {
                 self.give_up_pending(side, now);
                 200
             }
+            Method::Prack => self.pracked(side, dialog, request, now),
             Method::Invite if self.has_pending_offer(side) => 491,
             Method::Update if request.has_body() && self.has_pending_offer(side) => 491,
             Method::Invite => match side.manner.renegotiation {
@@ -253,8 +278,10 @@ impl Ua {
     /// Whether an offer of its own is not answered yet.
     pub(super) fn has_pending_offer(&self, side: &Side) -> bool {
         side.clients.iter().any(|c| {
+            let first = side.caller && c.cseq == 1;
             matches!(c.method, Method::Invite | Method::Update)
                 && c.last.is_none()
+                && !(first && side.dialogs[0].reliable.settled)
                 && (c.method == Method::Invite || c.bytes.ends_with(b"offer"))
         })
     }
@@ -305,7 +332,7 @@ impl Ua {
         let initial = side.invite.as_ref().is_some_and(|i| i.cseq() == ack.cseq());
         if initial && !side.caller {
             let offered = side.invite.as_ref().is_some_and(Message::has_body);
-            if !offered && d.up && !ack.has_body() {
+            if !offered && d.up && !ack.has_body() && !d.reliable.settled {
                 // Legal only when the call is ended at once; the network may lose a few BYEs.
                 side.deeds
                     .insert((now + self.patience, Deed::Unanswered(dialog)));

@@ -44,9 +44,12 @@ impl Ua {
             Deed::Cancel(n) => side.clients[n].last.is_none() && side.clients[n].provisional,
             Deed::HangUp => side.dialogs.iter().any(|d| d.up),
             Deed::ReInvite | Deed::Update => side.dialogs[0].up && !self.has_pending_offer(side),
-            Deed::Info => side.dialogs[0].up,
+            Deed::EarlyUpdate => side.can_update_early() && !self.has_pending_offer(side),
+            Deed::Info | Deed::Refresh => side.dialogs[0].up,
             Deed::Accept(n) => side.servers[n].request.is_some(),
-            Deed::EarlyBye | Deed::Ring(_) | Deed::Answer | Deed::Refuse(_) => side.code.is_none(),
+            Deed::EarlyBye | Deed::EarlyInfo | Deed::Ring(_) | Deed::Answer | Deed::Refuse(_) => {
+                side.code.is_none()
+            }
             Deed::Unanswered(_) => false,
         }
     }

@@ -21,12 +21,18 @@ pub struct Errand {
     pub hang_up: Option<Duration>,
     /// re-INVITE so long after the answer.
     pub reinvite: Option<Duration>,
+    /// INFO so long after the first 18x.
+    pub early_info: Option<Duration>,
+    /// UPDATE with an offer so long after the session was settled before the answer.
+    pub early_update: Option<Duration>,
     /// INFO so long after the answer.
     pub info: Option<Duration>,
     /// UPDATE with an offer so long after the answer.
     pub update: Option<Duration>,
     /// CANCEL so long after that re-INVITE.
     pub cancel_reinvite: Option<Duration>,
+    /// UPDATE without a body so long after the answer: a refresh (RFC 4028).
+    pub refresh: Option<Duration>,
     /// What it says to a re-INVITE.
     pub renegotiation: Renegotiation,
     /// Never sends ACK for a 2xx.
@@ -48,7 +54,10 @@ impl Errand {
             hang_up: Some(ms(1_000)),
             reinvite: None,
             info: None,
+            early_info: None,
+            early_update: None,
             update: None,
+            refresh: None,
             cancel_reinvite: None,
             renegotiation: Renegotiation::Accepts,
             no_ack: false,
@@ -118,6 +127,10 @@ pub struct Manner {
     pub renegotiation: Renegotiation,
     /// More header lines of its answers to the INVITE, and of its BYE.
     pub lines: &'static [(&'static str, &'static str)],
+    /// Its 18x are reliable, if the caller knows how; 183 settles the session.
+    pub reliable: bool,
+    /// UPDATE with an offer so long after the PRACK that settled the session.
+    pub early_update: Option<Duration>,
 }
 
 impl Default for Manner {
@@ -134,6 +147,8 @@ impl Default for Manner {
             update: None,
             renegotiation: Renegotiation::Accepts,
             lines: &[],
+            reliable: false,
+            early_update: None,
         }
     }
 }
@@ -166,6 +181,8 @@ pub fn random_manner(rng: &mut Rng) -> Manner {
         update: None,
         renegotiation: random_renegotiation(rng.next_u64()),
         lines: &[],
+        reliable: pick(rng, 3) == 0,
+        early_update: (pick(rng, 3) == 0).then(|| ms(pick(rng, 500))),
     }
 }
 

@@ -9,6 +9,7 @@ mod choice;
 mod manner;
 mod media;
 mod refer;
+mod reliable;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -37,6 +38,11 @@ pub(crate) enum Deed {
     ReInvite,
     Info,
     Update,
+    /// UPDATE with an offer before the answer.
+    EarlyUpdate,
+    /// INFO before the answer.
+    EarlyInfo,
+    Refresh,
     Ring(u16),
     Answer,
     Refuse(u16),
@@ -92,6 +98,7 @@ pub struct Dialog {
     target: String,
     cseq: u32,
     remote_cseq: u32,
+    reliable: reliable::Reliable,
 }
 
 /// One side of one call.
@@ -246,13 +253,31 @@ impl Ua {
         body: Option<&str>,
         now: Instant,
     ) {
+        self.request_with(side, dialog, method, &[], body, now);
+    }
+
+    fn request_with(
+        &mut self,
+        side: &mut Side,
+        dialog: usize,
+        method: &Method,
+        lines: &[(Name, String)],
+        body: Option<&str>,
+        now: Instant,
+    ) {
         let branch = format!("z9hG4bK{}", self.token("b"));
         side.dialogs[dialog].cseq += 1;
         let cseq = side.dialogs[dialog].cseq;
         let mut b = self.head(side, dialog, method, &branch, cseq);
-        if let (Method::Invite, Some(errand), 1) = (method, &side.errand, cseq) {
+        for (name, value) in lines {
+            b.header(*name, value);
+        }
+        if let (Method::Invite, Some(_), 1) = (method, &side.errand, cseq) {
             // Not a secret: what one call is on both sides (see `reference`).
             b.other("X-Call", &self.mark());
+        }
+        let refresh = *method == Method::Update && body.is_none();
+        if let Some(errand) = side.errand.as_ref().filter(|_| refresh || cseq == 1) {
             for (name, value) in &errand.headers {
                 b.other(name, value);
             }
@@ -318,6 +343,8 @@ impl Ua {
         let call_id = String::from_utf8_lossy(message.call_id()).into_owned();
         let known = self.sides.remove(&call_id);
         let side = match (known, message.is_request()) {
+            // Refused once, and asked again in the same dialog (RFC 4028 §7.3).
+            (Some(side), true) if side.is_asked_again(&message) => self.invited(message, now),
             (Some(mut side), true) => {
                 self.requested(&mut side, &message, now);
                 Some(side)
@@ -372,6 +399,7 @@ impl Ua {
     }
 
     fn retransmit(&mut self, side: &mut Side, now: Instant) {
+        self.repeat_reliable(side, now);
         for c in &mut side.clients {
             if let Some((at, interval)) = c.resend
                 && at <= now
@@ -443,14 +471,25 @@ impl Ua {
             Deed::Update if side.dialogs[0].up && !self.has_pending_offer(side) => {
                 self.request(side, 0, &Method::Update, Some("offer"), now);
             }
+            Deed::EarlyUpdate if side.can_update_early() && !self.has_pending_offer(side) => {
+                self.request(side, 0, &Method::Update, Some("offer"), now);
+            }
+            Deed::EarlyInfo if side.code.is_none() => {
+                self.request(side, 0, &Method::Info, None, now);
+            }
+            Deed::Refresh if side.dialogs[0].up => {
+                self.request(side, 0, &Method::Update, None, now);
+            }
             Deed::Info if side.dialogs[0].up => {
                 self.request(side, 0, &Method::Info, None, now);
             }
             Deed::Ring(code) if side.code.is_none() => {
-                let body = (code == 183).then_some("answer");
                 for dialog in 0..side.dialogs.len() {
-                    self.respond_invite(side, dialog, code, body);
+                    self.ring(side, dialog, code, now);
                 }
+            }
+            Deed::Answer if side.code.is_none() && side.waits_for_prack() => {
+                side.deeds.insert((now + ms(50), Deed::Answer));
             }
             Deed::Answer if side.code.is_none() => self.answer(side, now),
             Deed::Refuse(code) if side.code.is_none() => {
@@ -465,6 +504,9 @@ impl Ua {
             | Deed::ReInvite
             | Deed::Info
             | Deed::Update
+            | Deed::EarlyUpdate
+            | Deed::EarlyInfo
+            | Deed::Refresh
             | Deed::Ring(_)
             | Deed::Answer
             | Deed::Refuse(_) => {}
@@ -500,7 +542,8 @@ impl Side {
             .iter()
             .filter_map(|d| d.unacked.as_ref().map(|u| u.at));
         let deeds = self.next_deed(by_choice).map(|(at, _)| at);
-        clients.chain(unacked).chain(deeds).min()
+        let reliable = self.dialogs.iter().filter_map(Dialog::again_at);
+        clients.chain(reliable).chain(unacked).chain(deeds).min()
     }
 
     /// Requests that never got a final answer.
@@ -532,6 +575,7 @@ impl Dialog {
             target,
             cseq: 0,
             remote_cseq: 0,
+            reliable: Default::default(),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use intertrunk_sip::escape_user;
 
+use super::early::EarlyDialogs;
 use super::leg::Leg;
 use super::reason::Because;
 use crate::ask::{Candidate, Param, Party, Privacy, Query, Scheme};
@@ -73,6 +74,10 @@ pub(crate) struct Attempt {
     pub(crate) mark: Arc<Mark>,
     pub(crate) state: AttemptState,
     pub(crate) client: Option<ClientKey>,
+    /// CSeq of its INVITE.
+    pub(crate) invite_cseq: u32,
+    /// Its first INVITE was refused for its session timer; this is the second.
+    pub(crate) asked_again: bool,
     /// A provisional answer came, 100 included.
     pub(crate) answered_at_all: bool,
     /// A provisional answer other than 100 came.
@@ -85,8 +90,8 @@ pub(crate) struct Attempt {
     pub(crate) ring_until: Option<Instant>,
     /// No final answer to a cancelled attempt by then: forget it.
     pub(crate) cancel_until: Option<Instant>,
-    /// To tags seen in provisional answers.
-    pub(crate) early_tags: Vec<Box<[u8]>>,
+    /// One for each To tag of its provisional answers.
+    pub(super) early: EarlyDialogs,
     /// 2xx dialogs that lost: acknowledged, then ended.
     pub(crate) losers: Vec<Leg2xx>,
     /// Code that it ended with, 0 before.

@@ -69,6 +69,8 @@ impl Call {
             a_server,
             invite: Some(Arc::new(invite)),
             attempts: Vec::new(),
+            early: None,
+            speaks: None,
             queue: VecDeque::new(),
             plan: Plan::default(),
             relays: Vec::new(),

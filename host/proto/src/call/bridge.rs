@@ -13,9 +13,6 @@ use crate::event::EndedBy;
 use crate::io::Flow;
 use crate::transaction::{Sending, ServerKey};
 
-/// CSeq of an attempt's INVITE: the first request of its dialog.
-const INVITE_CSEQ: u32 = 1;
-
 /// A request within a dialog of this call.
 pub(crate) struct InDialog {
     pub(crate) leg: LegId,
@@ -27,8 +24,16 @@ pub(crate) struct InDialog {
 impl Call {
     /// The leg that this dialog is, if the message really belongs to it.
     pub(crate) fn owns(&self, leg: LegId, message: &Message) -> bool {
+        let (call_id, tag) = (message.call_id(), message.from_tag());
+        let early = || match leg {
+            LegId::A => false,
+            LegId::B(id) => {
+                let attempt = self.attempts.get(usize::from(id.0));
+                attempt.is_some_and(|a| *a.leg.dialog.call_id == *call_id && a.has_early(tag))
+            }
+        };
         self.leg(leg)
-            .is_some_and(|l| l.dialog.is_with(message.call_id(), message.from_tag()))
+            .is_some_and(|l| l.dialog.is_with(call_id, tag) || early())
     }
 
     /// The ACK of a 2xx that we sent.
@@ -59,6 +64,7 @@ impl Call {
     pub(crate) fn requested(&mut self, r: InDialog, core: &mut Core) {
         let method = r.request.method().clone();
         self.note_request(r.leg, false, &method, core);
+        self.turn_to(r.leg, &r.request);
         let fresh = match self.leg_mut(r.leg) {
             Some(leg) => {
                 leg.dialog.heard_on(r.flow);
@@ -66,12 +72,15 @@ impl Call {
             }
             None => false,
         };
-        if !fresh {
+        // Deviation: a PRACK that a later request has overtaken is taken all the same. RAck says what
+        // it acknowledges, and a caller that was refused would have no way to say it again.
+        if !fresh && method != Method::Prack {
             return self.reply_plain(&r, 500, None, core);
         }
         match method {
             Method::Bye => self.bye(&r, core),
             Method::Refer => self.refer(&r, core),
+            Method::Prack => self.pracked(r, core),
             Method::Invite
             | Method::Info
             | Method::Update
@@ -81,7 +90,6 @@ impl Call {
             Method::Ack
             | Method::Cancel
             | Method::Register
-            | Method::Prack
             | Method::Subscribe
             | Method::Publish
             | Method::Other(_) => self.reply_plain(&r, 405, None, core),
@@ -91,6 +99,10 @@ impl Call {
 
     /// One side hangs up.
     fn bye(&mut self, r: &InDialog, core: &mut Core) {
+        // RFC 3261 §15: a called side refuses; it does not hang up before it has answered.
+        if r.leg != LegId::A && self.phase == Phase::Dialling {
+            return self.reply_plain(r, 481, None, core);
+        }
         self.reply_plain(r, 200, None, core);
         if let Some(leg) = self.leg_mut(r.leg) {
             leg.hung_up();
@@ -129,7 +141,7 @@ impl Call {
         }
     }
 
-    fn end_with_cause(&mut self, q850: u16, core: &mut Core) {
+    pub(super) fn end_with_cause(&mut self, q850: u16, core: &mut Core) {
         match self.phase {
             Phase::Asking { .. } | Phase::Dialling => {
                 self.refuse(&super::Refusal::of(480), EndedBy::Host, core);
@@ -206,7 +218,7 @@ impl Call {
         if let Some(attempt) = self.attempt_mut(id) {
             attempt.client = None;
             attempt.losers = Vec::new();
-            attempt.leg.forget_ack(INVITE_CSEQ);
+            attempt.leg.forget_ack(attempt.invite_cseq);
         }
     }
 

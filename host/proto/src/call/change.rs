@@ -178,6 +178,7 @@ impl Call {
         }
         if let Some(leg) = self.leg_mut(leg) {
             leg.seat = None;
+            leg.stop_timer();
         }
     }
 }

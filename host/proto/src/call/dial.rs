@@ -88,12 +88,14 @@ impl Call {
             candidate: &candidate,
             dialled: &dialled,
             tried: &self.tried(order, &question.call.callee.user),
+            reliable: self.takes_reliable_answers(),
         };
         let (bytes, branch) = print_invite(&mut leg, &outgoing, core);
         if self.change.is_none() {
             self.story.caller_out = Some(dialled.caller);
             self.story.callee_out = Some(dialled.callee);
         }
+        let invite_cseq = leg.dialog.last_cseq();
         let owner = Owner::Attempt(self.key, id);
         self.open += 1;
         let client = core.send(Sending {
@@ -111,6 +113,8 @@ impl Call {
             mark: target.mark,
             state: AttemptState::Calling,
             client: Some(client),
+            invite_cseq,
+            asked_again: false,
             answered_at_all: false,
             progressed: false,
             started: core.now,
@@ -118,7 +122,7 @@ impl Call {
             no_progress_at: None,
             ring_until: None,
             cancel_until: None,
-            early_tags: Vec::new(),
+            early: Default::default(),
             losers: Vec::new(),
             code: 0,
             why: Because::Unsaid,
@@ -174,6 +178,15 @@ impl Call {
     }
 
     fn give_up(&mut self, id: AttemptId, why: Because, core: &mut Core) {
+        self.drop_relays_to(LegId::B(id), core);
+        if let Some(success) = self.take_held(id) {
+            // Answered, but the caller never knew.
+            if let Some(attempt) = self.attempt_mut(id) {
+                attempt.leg.seat = None;
+                attempt.state = AttemptState::Over;
+            }
+            return self.dismiss(id, &success, core);
+        }
         let until = core.now + cancel_patience(core);
         let Some(attempt) = self.attempt_mut(id) else {
             return;

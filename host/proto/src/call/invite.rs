@@ -24,6 +24,8 @@ pub(super) struct Outgoing<'a> {
     pub(super) dialled: &'a Dialled,
     /// Attempts of this call that failed.
     pub(super) tried: &'a [Tried<'a>],
+    /// Its provisional answers may be reliable, as far as the call goes.
+    pub(super) reliable: bool,
 }
 
 /// Prints the INVITE that begins `leg`'s dialog. Max-Forwards goes on from the caller's (K18).
@@ -36,6 +38,10 @@ pub(super) fn print_invite(leg: &mut Leg, o: &Outgoing<'_>, core: &mut Core) -> 
     if !edits.touch(Name::Allow) {
         b.header(Name::Allow, leg.allow());
     }
+    let reliable = o.reliable && leg.trunk.extensions.prack;
+    let supported = if reliable { "100rel, timer" } else { "timer" };
+    b.header(Name::Supported, supported);
+    leg.print_timer(&mut b);
     if let Some(asserted) = &o.dialled.asserted
         && !edits.touch(Name::PAssertedIdentity)
     {

@@ -47,8 +47,9 @@ impl Call {
         attempt
             .pdd_ms
             .get_or_insert_with(|| millis(core.now.since(attempt.started)));
-        attempt.leg.dialog = attempt.leg.dialog.answered(response);
+        attempt.confirm(response);
         attempt.leg.hear(response);
+        attempt.leg.take_timer(response, core);
         if offered {
             attempt.leg.send_ack(response.cseq(), None, core);
             self.note_request(LegId::B(id), true, &Method::Ack, core);

@@ -10,6 +10,7 @@ use intertrunk_sip::{Builder, Message, Method, Name};
 
 use super::passing::allow;
 use crate::core::Core;
+use crate::dialog::session_timer::SessionTimer;
 use crate::dialog::{Dialog, RequestLine};
 use crate::io::Flow;
 use crate::time::Instant;
@@ -39,6 +40,8 @@ pub(crate) struct Leg {
     sdp_version: u32,
     /// What it said beside its origin.
     sdp_digest: u64,
+    /// Its session timer, if one runs.
+    pub(crate) timer: Option<Box<SessionTimer>>,
 }
 
 /// A 2xx that the peer has not acknowledged yet.
@@ -65,6 +68,7 @@ impl Leg {
             said: None,
             sdp_version: 0,
             sdp_digest: 0,
+            timer: None,
         }
     }
 
@@ -190,7 +194,9 @@ impl Leg {
 
     /// When this leg has to be looked at next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.unacked.as_ref().map(|u| u.resend.at.min(u.give_up))
+        let unacked = self.unacked.as_ref().map(|u| u.resend.at.min(u.give_up));
+        let timer = self.timer.as_ref().and_then(|t| t.deadline());
+        unacked.into_iter().chain(timer).min()
     }
 
     /// Resends the 2xx if it is time. True if the peer has been silent for too long: the 2xx is

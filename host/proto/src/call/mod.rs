@@ -10,10 +10,12 @@
 //!
 //! - `begin`: INVITE, question, verdict, fallback
 //! - `dial`: attempts in order, and giving them up
+//! - `early`: provisional answers, early dialogs and PRACK
 //! - `outcome`: what the called sides answer, and failover
 //! - `bridge`: ACK, BYE and what ends an answered call
 //! - `offer`: who may ask for another session, and who has to wait
 //! - `change`, `refer`, `notify`, `join`: a party of an answered call changes
+//! - `refresh`: session timers
 //! - `relay`: requests that cross from one leg to the other
 //! - `passing`, `headers`, `privacy`, `history`: what crosses, who is named, where the call has been
 //! - `reason`: why it ended, in causes and Reason headers
@@ -24,6 +26,7 @@ mod begin;
 mod bridge;
 mod change;
 mod dial;
+mod early;
 mod headers;
 mod history;
 mod invite;
@@ -36,6 +39,7 @@ mod passing;
 mod privacy;
 mod reason;
 mod refer;
+mod refresh;
 mod relay;
 mod story;
 
@@ -51,6 +55,7 @@ use self::attempt::{Attempt, AttemptState, Try};
 pub(crate) use self::begin::Arrival;
 pub(crate) use self::bridge::InDialog;
 use self::change::{Change, Step};
+use self::early::CallerEarly;
 use self::join::OwnOffer;
 use self::leg::Leg;
 pub(crate) use self::passing::allow;
@@ -147,6 +152,10 @@ pub(crate) struct Call {
     /// The INVITE of the calling side; dropped when the call ends.
     invite: Option<Arc<Message>>,
     attempts: Vec<Attempt>,
+    /// Reliable provisional answers to the caller, once there was one.
+    early: Option<Box<CallerEarly>>,
+    /// The early dialog that the caller hears.
+    speaks: Option<(AttemptId, u8)>,
     queue: VecDeque<Try>,
     plan: Plan,
     relays: Vec<Relay>,
@@ -248,9 +257,11 @@ impl Call {
             core.asks.remove(&ask);
             self.fall_back(crate::ask::PolicyFault::Timeout, core);
         }
+        self.early_clock(core);
         self.dial_clock(core);
         self.bridge_clock(core);
         self.own_clock(core);
+        self.refresh_clock(core);
         self.rearm(core);
     }
 
@@ -263,6 +274,7 @@ impl Call {
             .chain(asking)
             .chain(ends_at)
             .chain(self.a.deadline())
+            .chain(self.early_deadline())
             .chain(self.relays.iter().filter_map(|r| r.until))
             .chain(self.own_offer.as_ref().map(|o| o.until))
             .min();
@@ -332,10 +344,12 @@ impl Call {
         self.drop_change(core);
         self.give_up_own(core);
         self.give_up_all(&self.why.clone(), core);
+        self.early_over();
         self.answer_relays(core);
         let record = self.story.close(self, by, code, q850, core);
         core.event(Event::CallEnded(Box::new(record)));
         self.phase = Phase::Ended;
+        self.stop_timers();
         // An ended call keeps only what late messages need.
         let legs = self.attempts.iter_mut().map(|a| &mut a.leg);
         for leg in legs.chain(std::iter::once(&mut self.a)) {

@@ -17,7 +17,7 @@ pub(super) enum Negotiation {
     Idle,
     /// This side has asked, with an offer or for one.
     AskedBy(LegId),
-    /// The host has asked by itself (`join`).
+    /// The host has asked by itself (`join`, `refresh`).
     AskedByHost,
 }
 
@@ -27,7 +27,9 @@ impl Call {
         let mut relays = self.relays.iter();
         match relays.find(|r| r.negotiates && r.request.is_some()) {
             Some(relay) => Negotiation::AskedBy(relay.from),
-            None if self.is_offering() => Negotiation::AskedByHost,
+            None if self.is_offering() || self.is_refreshing_by_invite() => {
+                Negotiation::AskedByHost
+            }
             None => Negotiation::Idle,
         }
     }
@@ -38,6 +40,11 @@ impl Call {
         if !negotiates(request) {
             let again = *request.method() == Method::Update && self.has_pending_update(from);
             return again.then_some(500);
+        }
+        if self.other(from).is_none()
+            && let Some(code) = self.early_glare(from, request)
+        {
+            return Some(code);
         }
         // Our 2xx to it is not acknowledged yet: its own negotiation is not over.
         let unacked = self.leg(from).is_some_and(|l| l.unacked.is_some());
@@ -83,12 +90,14 @@ pub(super) fn negotiates(request: &Message) -> bool {
 /// a subscription, a message or a question about abilities has a life of its own.
 pub(super) fn ends_call(method: &Method, code: u16) -> bool {
     let of_call = match method {
-        Method::Invite | Method::Update | Method::Info | Method::Prack => true,
+        Method::Invite | Method::Update | Method::Info => true,
         Method::Ack
         | Method::Bye
         | Method::Cancel
         | Method::Register
         | Method::Options
+        // It acknowledges an answer; if that is unknown, a final one has taken its place.
+        | Method::Prack
         | Method::Refer
         | Method::Subscribe
         | Method::Notify
@@ -108,8 +117,9 @@ mod tests {
     /// RFC 5057 §5.1
     #[test]
     fn only_the_call_s_own_requests_end_it() {
-        let of_call = [Method::Invite, Method::Update, Method::Info, Method::Prack];
+        let of_call = [Method::Invite, Method::Update, Method::Info];
         let others = [
+            Method::Prack,
             Method::Notify,
             Method::Message,
             Method::Options,

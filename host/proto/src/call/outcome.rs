@@ -10,6 +10,7 @@ use std::time::Duration;
 use intertrunk_sip::{Message, Method, Name, reply};
 
 use super::attempt::{Attempt, AttemptId, AttemptState, Leg2xx, Order};
+use super::leg::Body;
 use super::passing::Crossing;
 use super::reason::{Because, q850_in};
 use super::story::millis;
@@ -65,46 +66,10 @@ impl Call {
         match code {
             100..=199 => self.provisional(id, response, core),
             200..=299 => self.success(id, response, core),
+            422 if self.ask_for_more(id, response, core) => {}
             _ => self.failed(id, &Ending::of_response(response), core),
         }
         self.rearm(core);
-    }
-
-    fn provisional(&mut self, id: AttemptId, response: &Message, core: &mut Core) {
-        let early_max = core.snapshot.limits.early_dialogs_max;
-        let Some(attempt) = self.attempt_mut(id) else {
-            return;
-        };
-        attempt.answered_at_all = true;
-        match attempt.state {
-            AttemptState::CancelWaits => return self.cancel(id, core),
-            AttemptState::Cancelled
-            | AttemptState::Won
-            | AttemptState::Left
-            | AttemptState::Over => return,
-            AttemptState::Calling | AttemptState::Ringing => {}
-        }
-        if response.status() == 100 {
-            return;
-        }
-        attempt.state = AttemptState::Ringing;
-        attempt.progressed = true;
-        attempt
-            .pdd_ms
-            .get_or_insert_with(|| millis(core.now.since(attempt.started)));
-        if let Some(tag) = response.to_tag()
-            && !attempt.early_tags.iter().any(|t| **t == *tag)
-        {
-            if attempt.early_tags.len() >= early_max {
-                return;
-            }
-            attempt.early_tags.push(tag.into());
-        }
-        attempt.leg.hear(response);
-        match self.change.is_some() {
-            true => self.notify(response.status(), false, core),
-            false => drop(self.relay_answer(id, response, core)),
-        }
     }
 
     fn success(&mut self, id: AttemptId, response: &Message, core: &mut Core) {
@@ -113,10 +78,12 @@ impl Call {
             return;
         };
         if attempt.is_live() && dialling {
-            return match self.change.is_some() {
-                true => self.newcomer_answered(id, response, core),
-                false => self.won(id, response, core),
-            };
+            if self.change.is_some() {
+                self.newcomer_answered(id, response, core);
+            } else if !self.hold(id, response, core) {
+                self.won(id, response, core);
+            }
+            return;
         }
         let to_tag = response.to_tag().unwrap_or_default();
         let winner = matches!(attempt.state, AttemptState::Won | AttemptState::Left)
@@ -130,8 +97,8 @@ impl Call {
     }
 
     /// A 2xx that must not make the call: acknowledged, then ended (K2, K3).
-    fn dismiss(&mut self, id: AttemptId, response: &Message, core: &mut Core) {
-        let owner = own(self);
+    pub(super) fn dismiss(&mut self, id: AttemptId, response: &Message, core: &mut Core) {
+        let (owner, is_held) = (own(self), self.is_held(id));
         let why = match self.phase {
             Phase::Talking { .. } => Because::Elsewhere,
             Phase::Asking { .. } | Phase::Dialling | Phase::Ended => self.why.or_normal(),
@@ -147,10 +114,11 @@ impl Call {
         if attempt.losers.len() >= core.snapshot.limits.early_dialogs_max {
             return;
         }
-        if !matches!(attempt.state, AttemptState::Won | AttemptState::Left) {
+        if !matches!(attempt.state, AttemptState::Won | AttemptState::Left) && !is_held {
             attempt.state = AttemptState::Over;
         }
         let mut dialog = attempt.leg.dialog.answered(response);
+        dialog.skip_cseq(attempt.highest_cseq());
         let flow = dialog.flow();
         let ack = dialog.ack(response.cseq(), core.rng.token()).finish(None);
         attempt.losers.push(Leg2xx {
@@ -183,7 +151,7 @@ impl Call {
     }
 
     /// The first 2xx: the two legs are bridged.
-    fn won(&mut self, id: AttemptId, response: &Message, core: &mut Core) {
+    pub(super) fn won(&mut self, id: AttemptId, response: &Message, core: &mut Core) {
         let Some(invite) = self.invite.clone() else {
             return;
         };
@@ -194,9 +162,12 @@ impl Call {
         attempt
             .pdd_ms
             .get_or_insert_with(|| millis(core.now.since(attempt.started)));
-        attempt.leg.dialog = attempt.leg.dialog.answered(response);
+        let settled = attempt.is_settled(response.to_tag());
+        let session = attempt.session_of(response.to_tag());
+        attempt.confirm(response);
         attempt.leg.hear(response);
-        if invite.has_body() {
+        attempt.leg.take_timer(response, core);
+        if invite.has_body() || settled {
             attempt.leg.send_ack(response.cseq(), None, core);
             self.note_request(LegId::B(id), true, &Method::Ack, core);
         } else {
@@ -217,13 +188,26 @@ impl Call {
             .plan
             .max_duration_s
             .map(|s| core.now + Duration::from_secs(u64::from(s)));
-        let bytes = self.relay_answer(id, response, core);
+        // What one leg has settled before, the other may hear of for the first time.
+        let unsettled = !self.caller_is_settled() && !response.has_body();
+        let session = session.filter(|_| unsettled && invite.has_body());
+        let bytes = self.relay_answer(id, response, None, session.as_ref(), core);
+        self.early_over();
         self.a.await_ack(&invite, bytes, self.a_flow, core);
         core.event(Event::CallAnswered { call: self.id });
     }
 
-    /// Passes a 18x or 2xx of the called side to the caller, as an answer of our own dialog.
-    fn relay_answer(&mut self, id: AttemptId, response: &Message, core: &mut Core) -> bytes::Bytes {
+    /// Passes a 18x or 2xx of the called side to the caller, as an answer of our own dialog; with a
+    /// number, as a reliable one. `session` is an earlier answer that described the session, where
+    /// this one does not.
+    pub(super) fn relay_answer(
+        &mut self,
+        id: AttemptId,
+        response: &Message,
+        rseq: Option<u32>,
+        session: Option<&Message>,
+        core: &mut Core,
+    ) -> bytes::Bytes {
         let Some(invite) = &self.invite else {
             return bytes::Bytes::new();
         };
@@ -236,6 +220,13 @@ impl Call {
         }
         b.header(Name::Contact, self.a.contact());
         b.header(Name::Allow, self.a.allow());
+        if let Some(rseq) = rseq {
+            b.header(Name::Require, "100rel");
+            b.header_fmt(Name::RSeq, format_args!("{rseq}"));
+        }
+        if code >= 200 {
+            self.a.answer_timer(&mut b, invite, core);
+        }
         if let Some(attempt) = self.attempts.get(usize::from(id.0)) {
             let crossing = Crossing {
                 from: &attempt.leg.trunk,
@@ -244,7 +235,10 @@ impl Call {
             };
             crossing.put(&mut b, response);
         }
-        let bytes = self.a.finish_like(b, response, core);
+        if let Some(described) = session.and_then(Body::of) {
+            b.header(Name::ContentType, &described.content_type);
+        }
+        let bytes = self.a.finish_like(b, session.unwrap_or(response), core);
         core.respond(self.a_server, code, bytes.clone());
         self.note_response(LegId::A, true, code, &Method::Invite, core);
         bytes
@@ -295,6 +289,7 @@ impl Call {
             return;
         }
         let trunk = attempt.leg.trunk.id;
+        self.drop_relays_to(LegId::B(id), core);
         self.record_attempt(id, failure, core);
         core.event(Event::AttemptFailed {
             call: self.id,

@@ -14,9 +14,11 @@ use super::privacy::put_asserted;
 use crate::trunk::Trunk;
 
 /// Methods that we take within a dialog or outside of one.
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, MESSAGE, NOTIFY, REFER";
+const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, MESSAGE, NOTIFY, REFER";
 /// The same for those who may not transfer calls.
-const ALLOW_NO_REFER: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, MESSAGE, NOTIFY";
+const ALLOW_NO_REFER: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, MESSAGE, NOTIFY";
 
 /// Methods that we take from the peers of a trunk.
 pub(crate) fn allow(trunk: &Trunk) -> &'static str {

@@ -5,15 +5,16 @@
 
 use std::sync::Arc;
 
-use intertrunk_sip::{Message, Method, Name, reply};
+use intertrunk_sip::{Message, Method, Name, reason_phrase, reply};
 
 use super::bridge::InDialog;
 use super::leg::cancel_patience;
 use super::offer::{ends_call, negotiates};
 use super::passing::Crossing;
 use super::reason::Because;
-use super::{Call, LegId, own};
+use super::{AttemptId, Call, LegId, own};
 use crate::core::Core;
+use crate::dialog::reliable::has_tag;
 use crate::io::Flow;
 use crate::time::Instant;
 use crate::transaction::{ClientKey, Owner, Sending, ServerKey};
@@ -31,6 +32,8 @@ pub(super) struct Relay {
     flow: Flow,
     /// It opens an exchange of session descriptions.
     pub(super) negotiates: bool,
+    /// A PRACK without an offer of its own: it is right, whatever the other leg says of its own.
+    acknowledges: bool,
     /// The request as it came, until it is answered.
     pub(super) request: Option<Message>,
     pub(super) server: ServerKey,
@@ -46,6 +49,8 @@ pub(super) struct Relay {
     accepted: bool,
     /// A re-INVITE with a body is acknowledged at once; one without waits for the other ACK.
     has_offer: bool,
+    /// A re-INVITE whose provisional answers would have to be reliable: it gets none.
+    wants_reliable: bool,
 }
 
 /// How far a relayed re-INVITE has been given up.
@@ -59,19 +64,38 @@ pub(super) enum Cancel {
 impl Call {
     /// Sends a request on to the other leg.
     pub(super) fn relay(&mut self, r: InDialog, core: &mut Core) {
-        let invite = *r.request.method() == Method::Invite;
         let over = |leg: LegId| self.leg(leg).is_some_and(|l| l.over);
-        let Some(to) = self.other(r.leg).filter(|to| !over(*to)) else {
-            let code = match self.is_ended() || over(r.leg) {
-                true => 481,
-                false => 500,
-            };
+        let code = match self.is_ended() || over(r.leg) {
+            true => 481,
+            false => 500,
+        };
+        let bridged = self.other(r.leg).filter(|to| !over(*to));
+        let Some(to) = bridged.or_else(|| self.early_other(r.leg)) else {
             return self.reply_plain(&r, code, Some(5), core);
         };
+        if self.refuse_interval(&r, core) {
+            return;
+        }
         if let Some(code) = self.glare(r.leg, &r.request) {
             let retry = (code == 500).then_some(5);
             return self.reply_plain(&r, code, retry, core);
         }
+        if *r.request.method() == Method::Update && !r.request.has_body() {
+            return self.refreshed(&r, core);
+        }
+        self.send_on(r, to, None, core);
+    }
+
+    /// Sends the caller's PRACK on: it acknowledges this answer of the called side.
+    pub(super) fn relay_prack(&mut self, r: InDialog, id: AttemptId, rseq: u32, core: &mut Core) {
+        let cseq = self.attempt_mut(id).map_or(0, |a| a.invite_cseq);
+        self.send_on(r, LegId::B(id), Some((rseq, cseq)), core);
+    }
+
+    fn send_on(&mut self, r: InDialog, to: LegId, rack: Option<(u32, u32)>, core: &mut Core) {
+        let invite = *r.request.method() == Method::Invite;
+        let offered = self.invite.as_ref().is_some_and(|i| i.has_body());
+        let acknowledges = rack.is_some() && !(r.request.has_body() && offered);
         if self.relays.len() >= core.snapshot.limits.relays_max {
             return self.reply_plain(&r, 500, Some(5), core);
         }
@@ -90,6 +114,11 @@ impl Call {
         if needs_contact(r.request.method()) {
             b.header(Name::Contact, leg.contact());
             b.header(Name::Allow, leg.allow());
+            b.header(Name::Supported, "timer");
+            leg.print_timer(&mut b);
+        }
+        if let Some((rseq, cseq)) = rack {
+            b.header_fmt(Name::RAck, format_args!("{rseq} {cseq} INVITE"));
         }
         if let Some(source) = &source {
             let crossing = Crossing {
@@ -119,8 +148,10 @@ impl Call {
             from: r.leg,
             to,
             flow: r.flow,
-            negotiates: negotiates(&r.request),
+            negotiates: negotiates(&r.request) && !acknowledges,
+            acknowledges,
             has_offer: r.request.has_body(),
+            wants_reliable: invite && has_tag(&r.request, Name::Require),
             request: Some(r.request),
             server: r.server,
             client,
@@ -156,25 +187,34 @@ impl Call {
         } else if relay.cancel == Cancel::Waits {
             self.give_up_relay(place, core);
             return self.rearm(core);
-        } else if !relay.invite || code == 100 {
+        } else if !relay.invite || code == 100 || relay.wants_reliable {
             return;
         }
         let relay = &mut self.relays[place];
         let (server, flow) = (relay.server, relay.flow);
+        let acknowledges = relay.acknowledges;
         let request = if final_answer {
             relay.request.take()
         } else {
             relay.request.clone()
         };
         let Some(request) = request else { return };
+        let bridged = self.other(to).is_some();
         if (200..=299).contains(&code)
             && needs_contact(request.method())
             && let Some(leg) = self.leg_mut(to)
         {
             leg.dialog.refresh_target(response);
             leg.hear(response);
+            if bridged {
+                leg.take_timer(response, core);
+            }
         }
         let source = self.leg(to).map(|l| Arc::clone(&l.trunk));
+        let code = match code {
+            300.. if acknowledges => 200,
+            code => code_for_asker(code, bridged),
+        };
         let Some(leg) = self.leg_mut(from) else {
             return;
         };
@@ -183,11 +223,16 @@ impl Call {
         }
         let mut b = {
             let reason = String::from_utf8_lossy(response.reason());
-            reply(&request, code, &reason, None, Some(flow.remote))
+            let same = code == response.status();
+            let reason = if same { &*reason } else { reason_phrase(code) };
+            reply(&request, code, reason, None, Some(flow.remote))
         };
         if needs_contact(request.method()) && code < 300 {
             b.header(Name::Contact, leg.contact());
             b.header(Name::Allow, leg.allow());
+        }
+        if bridged && needs_contact(request.method()) && (200..=299).contains(&code) {
+            leg.answer_timer(&mut b, &request, core);
         }
         if let Some(source) = &source {
             let crossing = Crossing {
@@ -275,7 +320,9 @@ impl Call {
     pub(super) fn answer_relay(&mut self, place: usize, code: u16, core: &mut Core) {
         let relay = &mut self.relays[place];
         let (from, server, flow) = (relay.from, relay.server, relay.flow);
+        let acknowledges = relay.acknowledges;
         if let Some(request) = relay.request.take() {
+            let code = if acknowledges { 200 } else { code };
             self.reply_server(from, &request, server, flow, code, core);
         }
     }
@@ -286,7 +333,9 @@ impl Call {
             return;
         };
         let (to, code) = (self.relays[place].to, if sent { 408 } else { 503 });
+        let bridged = self.other(to).is_some();
         let request = self.relays[place].request.as_ref();
+        let code = code_for_asker(code, bridged);
         let gone = request.is_some_and(|m| ends_call(m.method(), code));
         self.answer_relay(place, code, core);
         if gone {
@@ -317,6 +366,15 @@ impl Call {
         }
     }
 
+    /// An attempt is over: what was asked of it gets an answer.
+    pub(super) fn drop_relays_to(&mut self, leg: LegId, core: &mut Core) {
+        for place in 0..self.relays.len() {
+            if self.relays[place].to == leg {
+                self.answer_relay(place, 500, core);
+            }
+        }
+    }
+
     fn reply_server(
         &mut self,
         leg: LegId,
@@ -326,14 +384,24 @@ impl Call {
         code: u16,
         core: &mut Core,
     ) {
-        let phrase = intertrunk_sip::reason_phrase(code);
+        let phrase = reason_phrase(code);
         let bytes = reply(request, code, phrase, None, Some(flow.remote)).finish(None);
         core.respond(server, code, bytes);
         self.note_response(leg, true, code, request.method(), core);
     }
 }
 
+/// What the side that asked hears of a failure: before the answer, one early dialog that is gone is
+/// not the call; and a session interval is each leg's own affair.
+fn code_for_asker(code: u16, bridged: bool) -> u16 {
+    match code {
+        408 | 481 if !bridged => 500,
+        422 => 500,
+        _ => code,
+    }
+}
+
 /// Requests that refresh a dialog's target carry a Contact (RFC 3261 §12.2.1.1, RFC 3311 §5.1).
-fn needs_contact(method: &Method) -> bool {
+pub(super) fn needs_contact(method: &Method) -> bool {
     matches!(method, Method::Invite | Method::Update)
 }

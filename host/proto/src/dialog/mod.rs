@@ -2,6 +2,9 @@
 //!
 //! A call has two, one for each leg, with nothing in common: own Call-ID, tags, CSeq and Contact.
 
+pub(crate) mod reliable;
+pub(crate) mod session_timer;
+
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
@@ -106,6 +109,13 @@ impl Dialog {
         dialog
     }
 
+    /// The 2xx that makes this early dialog a confirmed one: its route set is the 2xx's
+    /// (RFC 3261 §13.2.2.4), its numbers go on.
+    pub(crate) fn confirm(&mut self, response: &Message) {
+        let answered = self.answered(response);
+        *self = answered;
+    }
+
     /// Takes a new remote target from a Contact (RFC 3261 §12.2), if it has a usable one.
     pub(crate) fn refresh_target(&mut self, message: &Message) {
         if let Some(Ok(contact)) = message.contact()
@@ -199,6 +209,11 @@ impl Dialog {
         self.local_cseq
     }
 
+    /// Goes on above this number.
+    pub(crate) fn skip_cseq(&mut self, used: u32) {
+        self.local_cseq = self.local_cseq.max(used);
+    }
+
     /// Begins a request with the next CSeq: everything but Contact, other headers and body.
     pub(crate) fn request(&mut self, line: &RequestLine<'_>) -> Builder {
         self.local_cseq += 1;
@@ -213,6 +228,43 @@ impl Dialog {
             max_forwards: 70,
         };
         self.print(&line, cseq)
+    }
+
+    /// The same request again with the next CSeq, after its headers of the session timer were
+    /// refused (RFC 4028 §7.3): `print` writes those anew.
+    pub(crate) fn again(
+        &mut self,
+        sent: &Bytes,
+        branch: Token,
+        print: impl FnOnce(&mut Builder),
+    ) -> Bytes {
+        let sent = Message::parse(sent.clone()).expect("we have sent it");
+        let line = RequestLine {
+            method: sent.method(),
+            branch,
+            max_forwards: sent.max_forwards().unwrap_or(70),
+        };
+        let mut b = self.request(&line);
+        for line in sent.lines() {
+            let anew = matches!(
+                line.name,
+                Name::Via
+                    | Name::Route
+                    | Name::MaxForwards
+                    | Name::From
+                    | Name::To
+                    | Name::CallId
+                    | Name::CSeq
+                    | Name::ContentLength
+                    | Name::SessionExpires
+                    | Name::MinSe
+            );
+            if !anew {
+                b.raw_line(line.raw);
+            }
+        }
+        print(&mut b);
+        b.finish(Some(&sent.body()))
     }
 
     fn print(&self, line: &RequestLine<'_>, cseq: u32) -> Builder {

@@ -42,6 +42,7 @@ fn trunk(id: u32, name: &str, kind: TrunkKind, address: &str, pstn_to: &[u32]) -
         identity: IdentityRules::default(),
         transfers: TransferRules::default(),
         pass_headers: None,
+        extensions: Default::default(),
         state: Arc::default(),
     }
 }

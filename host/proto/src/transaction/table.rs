@@ -36,6 +36,8 @@ pub(crate) enum Owner {
     Relay(CallKey, RelayId),
     /// A re-INVITE of the host's own, with this CSeq, to one leg.
     Own(CallKey, LegId, u32),
+    /// The host's refresh of the session on one leg.
+    Refresh(CallKey, LegId),
     /// The host's own request within a call (BYE, CANCEL); only its end matters.
     Call(CallKey),
 }
@@ -46,6 +48,7 @@ impl Owner {
             Owner::Attempt(call, _)
             | Owner::Relay(call, _)
             | Owner::Own(call, _, _)
+            | Owner::Refresh(call, _)
             | Owner::Call(call) => call,
         }
     }
@@ -238,6 +241,17 @@ impl Table {
             ClientMachine::Invite(ClientInvite::Calling { .. } | ClientInvite::Proceeding)
         );
         pending.then(|| (client.request.clone(), client.flow, Token(client.branch)))
+    }
+
+    /// The INVITE that was answered 422, to be asked again; its transaction has another owner from
+    /// now on.
+    pub(crate) fn refused_request(&mut self, key: ClientKey, owner: Owner) -> Option<Bytes> {
+        let client = self.clients.get_mut(key)?;
+        let request = std::mem::take(&mut client.request);
+        (!request.is_empty()).then(|| {
+            client.owner = owner;
+            request
+        })
     }
 
     /// Ends a transaction that its owner has given up, without telling anybody but that it is over.
@@ -510,7 +524,9 @@ impl Client {
     fn acknowledge(&mut self, failure: &Message, env: &mut Env<'_>) {
         if self.ack.is_none() {
             self.ack = crate::dialog::ack_of_failure(&self.request, failure);
-            self.request = Bytes::new();
+            if failure.status() != 422 {
+                self.request = Bytes::new();
+            }
         }
         if let Some(ack) = &self.ack {
             transmit(env, self.flow, ack.clone(), None);

@@ -37,6 +37,7 @@ pub(crate) fn trunk(id: u32, name: &str, sources: Vec<SourceMatch>) -> Trunk {
         identity: IdentityRules::default(),
         transfers: TransferRules::default(),
         pass_headers: None,
+        extensions: Default::default(),
         state: Arc::default(),
     }
 }

@@ -6,6 +6,7 @@ use sim::{Errand, Final, Manner, Ring, ms, policy};
 
 use super::{Mood, World, call, check, gw_a, world};
 
+/// K12: each side is acknowledged by its own dialog.
 #[test]
 fn plain_call() {
     let mut w = world();
@@ -27,6 +28,7 @@ fn callee_hangs_up() {
     check("callee_hangs_up", &mut w);
 }
 
+/// K8: both BYEs are answered, and it is one end.
 #[test]
 fn both_hang_up_at_once() {
     let mut w = world();
@@ -103,7 +105,7 @@ fn lost_ack() {
     check("lost_ack", &mut w);
 }
 
-/// A lost 200 is sent again by us, not by the callee.
+/// K12: a lost 200 is sent again by us, not by the callee.
 #[test]
 fn lost_answer() {
     let mut w = world();
@@ -125,7 +127,7 @@ fn lost_answer() {
     check("lost_answer", &mut w);
 }
 
-/// RFC 3261 §13.3.1.4: resent for 32 seconds, then ended on both legs.
+/// K12: RFC 3261 §13.3.1.4: resent for 32 seconds, then ended on both legs.
 #[test]
 fn answer_that_nobody_acknowledges() {
     let mut w = world();
@@ -154,6 +156,7 @@ fn reinvite() {
     check("reinvite", &mut w);
 }
 
+/// K13: the callee renegotiates as the caller does.
 #[test]
 fn reinvite_of_the_callee() {
     let mut w = world();
@@ -189,6 +192,7 @@ fn glare() {
     check("glare", &mut w);
 }
 
+/// K19: INFO within a dialog crosses.
 #[test]
 fn info_crosses() {
     let mut w = world();
@@ -412,7 +416,7 @@ fn operator_ends_a_call() {
     check("operator_ends_a_call", &mut w);
 }
 
-/// Candidates of one group ring together; who answers last hears CANCEL.
+/// K3: candidates of one group ring together; who answers last hears CANCEL.
 #[test]
 fn parallel_ring() {
     let mood = Mood::verdict(|| {

@@ -208,6 +208,7 @@ fn requests_that_make_no_call() {
     check("requests_that_make_no_call", &mut w);
 }
 
+/// K18: a request whose hops are used up goes no further.
 #[test]
 fn no_hops_left() {
     let mut w = world();

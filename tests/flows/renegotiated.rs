@@ -27,19 +27,21 @@ fn asks_again(renegotiation: Renegotiation, errand: &Errand) -> World {
     w
 }
 
+/// K13: hold and resume pass, direction unchanged.
 #[test]
 fn hold_and_resume() {
     let mut w = asks_again(Renegotiation::AcceptsAfter(ms(200)), &Errand::to("1"));
     check("hold_and_resume", &mut w);
 }
 
+/// K13: a 488 passes, and the call goes on as it was.
 #[test]
 fn reinvite_refused() {
     let mut w = asks_again(Renegotiation::Refuses(488), &Errand::to("1"));
     check("reinvite_refused", &mut w);
 }
 
-/// RFC 3261 §15.1.2: whoever hangs up ends what is not answered yet.
+/// K8: RFC 3261 §15.1.2: whoever hangs up ends what is not answered yet.
 #[test]
 fn bye_while_a_reinvite_is_pending() {
     let errand = Errand {
@@ -50,7 +52,7 @@ fn bye_while_a_reinvite_is_pending() {
     check("bye_while_a_reinvite_is_pending", &mut w);
 }
 
-/// The call is over, but the callee never answers the re-INVITE: it is forgotten, not kept.
+/// K8: the call is over, but the callee never answers the re-INVITE: it is forgotten, not kept.
 #[test]
 fn bye_while_a_reinvite_is_stuck() {
     let errand = Errand {
@@ -61,7 +63,7 @@ fn bye_while_a_reinvite_is_stuck() {
     check("bye_while_a_reinvite_is_stuck", &mut w);
 }
 
-/// A re-INVITE that is never answered ends at the ringing time; the call goes on as it was.
+/// K13: a re-INVITE that is never answered ends at the ringing time; the call goes on as it was.
 #[test]
 fn reinvite_is_stuck() {
     let errand = Errand {
@@ -101,7 +103,7 @@ fn cancelled_reinvite_that_nobody_has_heard() {
     check("cancelled_reinvite_that_nobody_has_heard", &mut w);
 }
 
-/// The ACK of the first 2xx may be forgotten after 64·T1; that of a later one may not.
+/// K12: the ACK of the first 2xx may be forgotten after 64·T1; that of a later one may not.
 #[test]
 fn lost_ack_of_a_late_reinvite() {
     let mut w = world();
@@ -118,7 +120,7 @@ fn lost_ack_of_a_late_reinvite() {
     check("lost_ack_of_a_late_reinvite", &mut w);
 }
 
-/// A BYE that overtakes a lost 200: the caller's INVITE gets its answer all the same.
+/// K8, K12: a BYE that overtakes a lost 200: the caller's INVITE gets its answer all the same.
 #[test]
 fn bye_crosses_a_lost_answer() {
     let mut w = world();
@@ -131,7 +133,7 @@ fn bye_crosses_a_lost_answer() {
     check("bye_crosses_a_lost_answer", &mut w);
 }
 
-/// Without an ACK the 2xx goes on for 64·T1, whoever has hung up.
+/// K8, K12: without an ACK the 2xx goes on for 64·T1, whoever has hung up.
 #[test]
 fn bye_instead_of_ack() {
     let mut w = world();
@@ -144,7 +146,8 @@ fn bye_instead_of_ack() {
     check("bye_instead_of_ack", &mut w);
 }
 
-/// RFC 3261 §15: the callee hangs up before the caller has acknowledged; our BYE waits for the ACK.
+/// K8, K12: RFC 3261 §15: the callee hangs up before the caller has acknowledged; our BYE waits for
+/// the ACK.
 #[test]
 fn callee_hangs_up_before_the_callers_ack() {
     let mut w = world();
@@ -199,8 +202,8 @@ fn reinvite_meets_update() {
     check("reinvite_meets_update", &mut w);
 }
 
-/// RFC 3311 §5.1: UPDATE moves the target of later requests, as a re-INVITE does; headers of the
-/// new Contact have no place in a request line.
+/// K7: RFC 3311 §5.1: UPDATE moves the target of later requests, as a re-INVITE does; headers of
+/// the new Contact have no place in a request line.
 #[test]
 fn update_moves_the_target() {
     let mut w = world();

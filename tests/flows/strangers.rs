@@ -119,3 +119,42 @@ fn challenges_do_not_cross() {
         );
     }
 }
+
+/// K19: an unknown method gets 405 with Allow, outside of calls and within, and the call goes on.
+#[test]
+fn unknown_methods_are_refused_with_allow() {
+    let mut w = world();
+    let now = w.now;
+    let stay = Errand {
+        hang_up: None,
+        ..Errand::to("1")
+    };
+    w.ua("pbx-a").place(&stay, now);
+    w.run(ms(1_000));
+    let side = w.ua("gw-a").sides.values().next().unwrap().clone();
+    let theirs = side.invite().unwrap();
+    let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
+    let tags = [";tag=1".to_owned(), String::new(), "alone".to_owned()];
+    let dialog = [
+        format!(";tag={}", side.dialogs[0].tag),
+        format!(";tag={}", text(theirs.from_tag().unwrap())),
+        text(theirs.call_id()),
+    ];
+    for [from, to, call_id] in [tags, dialog] {
+        let before = w.sent.len();
+        w.inject(
+            "127.0.0.21:5080",
+            format!(
+                "JUMP sip:127.0.0.1:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.21:5080;branch=z9hG4bK{}\r\n\
+                 Max-Forwards: 70\r\nFrom: <sip:1@x>{from}\r\nTo: <sip:2@y>{to}\r\nCall-ID: {call_id}\r\n\
+                 CSeq: 7 JUMP\r\nContent-Length: 0\r\n\r\n",
+                to.len()
+            ),
+        );
+        w.run(ms(10));
+        let answer = String::from_utf8_lossy(&w.sent[before].1).into_owned();
+        assert!(answer.starts_with("SIP/2.0 405 "), "{answer}");
+        assert!(answer.contains("\r\nAllow: INVITE, ACK, "), "{answer}");
+    }
+    assert_eq!(w.calls().len(), 1);
+}

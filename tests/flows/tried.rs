@@ -53,7 +53,7 @@ fn failover_on_silence() {
     check("failover_on_silence", &mut w);
 }
 
-/// F11: a transport error goes on at once.
+/// K6: a transport error goes on at once.
 #[test]
 fn failover_on_transport_error() {
     let mut w = world();
@@ -274,7 +274,7 @@ fn answer_crosses_failover() {
     check("answer_crosses_failover", &mut w);
 }
 
-/// A trunk with two peers: the second is tried when the first is silent.
+/// K6: a trunk with two peers: the second is tried when the first is silent.
 #[test]
 fn second_peer_of_a_trunk() {
     let mut w = World::with_trunks(1, Weather::default(), Mood::connect(&["gw-a"]), two_peers);

@@ -16,6 +16,8 @@ use sim::{Errand, Mood, Weather, World, ms, rules};
 /// Worlds of an ordinary test run.
 const SEEDS: u64 = 300;
 
+/// K2, K3, K7, K8, K12: whatever is lost, late or repeated, no call is left, nobody believes to be in
+/// one that is over, and each message is legal.
 #[test]
 fn random_worlds_keep_every_rule() {
     let number = |name| env::var(name).ok().and_then(|n| n.parse::<u64>().ok());

@@ -6,6 +6,7 @@
 mod bench;
 mod cargo;
 mod ci;
+mod conformance;
 mod demo;
 mod fuzz;
 mod interop;
@@ -48,6 +49,8 @@ enum Command {
     Bench(bench::Args),
     /// libFuzzer on datagrams, streams, values and whole calls
     Fuzz(fuzz::Args),
+    /// Write docs/conformance.md: which test shows which rule
+    Conformance,
     /// Formatting and clippy, as CI wants them
     Lint,
     /// Lint, test, demo and interop, as CI runs them
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Interop(args) => interop::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Conformance => conformance::run(),
         Command::Lint => lint::run(),
         Command::Ci => ci::run(),
     });

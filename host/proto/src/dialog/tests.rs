@@ -112,7 +112,7 @@ fn an_invite_makes_a_dialog_with_the_roles_turned() {
     assert_eq!(dialog.flow().remote.to_string(), "192.0.2.8:5080");
 }
 
-/// RFC 3261 §12.1.2
+/// K3: RFC 3261 §12.1.2
 #[test]
 fn each_answer_to_our_invite_is_a_dialog_of_its_own() {
     let mut early = as_uac();
@@ -219,7 +219,7 @@ fn a_peer_counts_upwards() {
     assert!(!dialog.accept_cseq(1));
 }
 
-/// RFC 3261 §13.2.2.4
+/// K12: RFC 3261 §13.2.2.4
 #[test]
 fn the_ack_of_a_2xx_goes_the_dialogs_way() {
     let more = "Record-Route: <sip:192.0.2.50;lr>\r\nContact: <sip:1@192.0.2.9>\r\n";

@@ -95,6 +95,7 @@ fn a_single_target_draws_nothing() {
     assert_eq!(rng.next_u64(), untouched);
 }
 
+/// K6: a mark is the target's, and it ends.
 #[test]
 fn a_mark_ends_by_itself_or_by_an_answer() {
     let target = target(1, 0, 0);

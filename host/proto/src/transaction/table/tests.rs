@@ -265,6 +265,7 @@ fn a_failure_without_an_ack_is_given_up() {
     assert_eq!(b.told(), ["server over"]);
 }
 
+/// K12: an ACK of a 2xx belongs to no transaction.
 #[test]
 fn an_ack_of_a_2xx_is_the_dialogs() {
     let mut b = Bench::new();
@@ -422,7 +423,7 @@ fn a_failure_is_told_once_and_acknowledged_each_time() {
     assert_eq!(b.told(), ["over"]);
 }
 
-/// RFC 6026 §7.2
+/// K3, K12: RFC 6026 §7.2
 #[test]
 fn every_2xx_is_the_owners() {
     let mut b = Bench::new();
@@ -467,7 +468,7 @@ fn silence_is_told_after_64_t1() {
     }
 }
 
-/// RFC 3261 §17.1.4
+/// K6: RFC 3261 §17.1.4
 #[test]
 fn what_cannot_be_sent_is_told_at_once() {
     for method in ["INVITE", "BYE"] {

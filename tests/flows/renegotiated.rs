@@ -233,3 +233,22 @@ fn update_moves_the_target() {
     assert!(ladder.contains("gw-a   <-- 200 OK (UPDATE)"), "{ladder}");
     assert!(ladder.ends_with("BYE sip:127.0.0.21:5999"), "{ladder}");
 }
+
+/// K12: the first 2xx comes again after the re-INVITE has had its own: it gets its own ACK again.
+#[test]
+fn first_answer_again_after_a_reinvite() {
+    let mut w = world();
+    let errand = Errand {
+        reinvite: Some(ms(300)),
+        hang_up: Some(ms(5_000)),
+        ..Errand::to("1")
+    };
+    let now = w.now;
+    w.ua("pbx-a").place(&errand, now);
+    w.run(ms(1_000));
+    let answer = |bytes: &&bytes::Bytes| bytes.starts_with(b"SIP/2.0 200");
+    let answer = w.said.iter().find(answer).unwrap().clone();
+    w.inject("127.0.0.21:5080", answer);
+    w.run(ms(10_000));
+    check("first_answer_again_after_a_reinvite", &mut w);
+}

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use intertrunk_sip::sdp::{Origin, put_body};
 use intertrunk_sip::{Builder, Message, Method, Name};
+use smallvec::SmallVec;
 
 use super::passing::allow;
 use crate::core::Core;
@@ -26,8 +27,9 @@ pub(crate) struct Leg {
     pub(crate) seat: Option<Seat>,
     /// Our 2xx to its INVITE, resent until the ACK comes (RFC 3261 §13.3.1.4).
     pub(crate) unacked: Option<Box<Unacked>>,
-    /// Our ACK to its latest 2xx, sent again whenever that 2xx comes again.
-    ack: Option<(u32, Bytes)>,
+    /// Our ACKs to its 2xx, sent again whenever those come again, until they cannot any more: the
+    /// 2xx of one INVITE may come again after that of the next.
+    acks: SmallVec<[(u32, Bytes); 1]>,
     /// CSeq of its 2xx that carries an offer: the other side's ACK brings the answer.
     pub(crate) owes_ack: Option<u32>,
     /// The BYE has to wait for the ACK of our 2xx (RFC 3261 §15).
@@ -61,7 +63,7 @@ impl Leg {
             dialog,
             seat: Some(seat),
             unacked: None,
-            ack: None,
+            acks: SmallVec::new(),
             owes_ack: None,
             bye_waits: false,
             over: false,
@@ -153,24 +155,22 @@ impl Leg {
             None => b.finish(None),
         };
         core.transmit_ack(self.dialog.flow(), bytes.clone());
-        self.ack = Some((cseq, bytes));
+        self.acks.push((cseq, bytes));
         self.owes_ack = None;
     }
 
     /// The ACK of this 2xx again; false if it was never acknowledged on this leg.
     pub(crate) fn repeat_ack(&self, cseq: u32, core: &mut Core) -> bool {
-        match &self.ack {
-            Some((acked, bytes)) if *acked == cseq => {
-                core.transmit_ack(self.dialog.flow(), bytes.clone());
-                true
-            }
-            _ => false,
+        let found = self.acks.iter().find(|(acked, _)| *acked == cseq);
+        if let Some((_, bytes)) = found {
+            core.transmit_ack(self.dialog.flow(), bytes.clone());
         }
+        found.is_some()
     }
 
     /// The 2xx with this CSeq will not come again; its ACK goes, a later one's stays.
     pub(crate) fn forget_ack(&mut self, cseq: u32) {
-        self.ack = self.ack.take().filter(|(acked, _)| *acked != cseq);
+        self.acks.retain(|(acked, _)| *acked != cseq);
     }
 
     /// The peer has ended the dialog and needs no BYE of ours. It may still need our 2xx: its BYE

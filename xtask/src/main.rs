@@ -11,6 +11,7 @@ mod demo;
 mod fuzz;
 mod interop;
 mod lint;
+mod mutate;
 mod test;
 mod wasm_target;
 
@@ -51,6 +52,11 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Write docs/conformance.md: which test shows which rule
     Conformance,
+    /// Break the rules of the call on purpose: the simulator must notice each fault
+    Mutate {
+        /// Parts of the names of faults in tests/mutations; all if there are none
+        names: Vec<String>,
+    },
     /// Formatting and clippy, as CI wants them
     Lint,
     /// Lint, test, demo and interop, as CI runs them
@@ -65,6 +71,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Conformance => conformance::run(),
+        Command::Mutate { names } => mutate::run(&names),
         Command::Lint => lint::run(),
         Command::Ci => ci::run(),
     });

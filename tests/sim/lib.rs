@@ -10,6 +10,7 @@ pub mod policy;
 pub mod reference;
 pub mod rules;
 pub mod schedule;
+mod setting;
 pub mod ua;
 pub mod wire;
 pub mod world;

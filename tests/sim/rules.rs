@@ -13,12 +13,13 @@ pub const REST: Duration = Duration::from_secs(20_000);
 /// Lets the world come to rest and collects every rule that is broken.
 pub fn settle(world: &mut World) -> Vec<String> {
     world.run(REST);
+    end_calls_of_the_dead(world);
     let mut broken = std::mem::take(&mut world.broken);
     for ua in &mut world.uas {
         broken.append(&mut ua.complaints);
     }
     if let Some(reference) = &world.reference {
-        broken.extend(reference.account(&world.records(), &[false; 4]));
+        broken.extend(reference.account(&world.records()));
     }
     broken.extend(nothing_is_left(world));
     broken.extend(one_record_a_call(world));
@@ -26,6 +27,20 @@ pub fn settle(world: &mut World) -> Vec<String> {
     broken.extend(requests_are_answered(world));
     broken.extend(silence_at_last(world));
     broken
+}
+
+/// A call whose peer has died is up until somebody says that it is over.
+fn end_calls_of_the_dead(world: &mut World) {
+    let failed = world.uas.iter().filter(|u| u.has_failed());
+    let failed: Vec<String> = failed.map(|u| u.name.clone()).collect();
+    let is_of = |name: &str| failed.iter().any(|f| f == name);
+    for call in world.b2bua.calls() {
+        let callee = call.b_leg.is_some_and(|leg| is_of(&leg.trunk));
+        if callee || is_of(&call.a_leg.trunk) {
+            world.input(Input::EndCall(call.call));
+        }
+    }
+    world.run(REST);
 }
 
 /// The same, but only what is the host's own: whatever its peers do and whatever is lost.

@@ -72,6 +72,9 @@ pub struct Explored {
     pub longest: usize,
 }
 
+/// More steps than any call of a script takes.
+const STEPS_MAX: usize = 2_000;
+
 /// One way to go on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Step {
@@ -229,6 +232,10 @@ impl Run {
                 break;
             };
             if !self.world.broken.is_empty() {
+                break;
+            }
+            if path.0.len() > STEPS_MAX {
+                self.world.broken.push("does not come to rest".to_owned());
                 break;
             }
             e.forks += u64::from(steps.len() > 1);

@@ -4,14 +4,19 @@
 //! ladder.
 
 use std::env;
+use std::panic::catch_unwind;
 use std::time::Duration;
 
 use intertrunk_proto::trunk::{Health, Trunk};
-use intertrunk_proto::{Event, Input, Rng};
+use intertrunk_proto::{Event, Input, Limits, Rng};
 use sim::reference::Reference;
 use sim::ua::random_renegotiation;
 use sim::world::{TRUNKS, seed_bytes};
 use sim::{Errand, Mood, Weather, World, ms, rules};
+
+/// What repeats one world.
+const AGAIN: &str = "INTERTRUNK_SIM_SEED=";
+const TEST: &str = "cargo test -p intertrunk-tests --test seeds -- --nocapture";
 
 /// Worlds of an ordinary test run.
 const SEEDS: u64 = 300;
@@ -28,15 +33,20 @@ fn random_worlds_keep_every_rule() {
     };
     let mut seen = Seen::default();
     for seed in seeds.clone() {
-        let (mut world, weather) = random_world(seed);
-        let broken = rules::settle(&mut world);
+        let run = catch_unwind(|| {
+            let (mut world, weather) = random_world(seed);
+            let broken = rules::settle(&mut world);
+            (world, weather, broken)
+        });
+        let Ok((world, weather, broken)) = run else {
+            panic!("seed {seed} panics; again: {AGAIN}{seed} {TEST} random_worlds");
+        };
         if one.is_some() {
             println!("seed {seed}, {weather:?}\n{}", world.ladder.join("\n"));
         }
         assert!(
             broken.is_empty(),
-            "seed {seed}, {weather:?}\n{}\n\n{}\n\nagain: INTERTRUNK_SIM_SEED={seed} cargo test -p \
-             intertrunk-tests --test seeds -- --nocapture",
+            "seed {seed}, {weather:?}\n{}\n\n{}\n\nagain: {AGAIN}{seed} {TEST} random_worlds",
             world.ladder[world.ladder.len().saturating_sub(150)..].join("\n"),
             broken.join("\n"),
         );
@@ -69,12 +79,17 @@ fn storms_leave_nothing_behind() {
         None => 0..number("INTERTRUNK_SIM_SEEDS").unwrap_or(SEEDS),
     };
     for seed in seeds {
-        let world = &mut storm(seed);
-        let broken = rules::settle_host(world);
+        let run = catch_unwind(|| {
+            let mut world = storm(seed);
+            let broken = rules::settle_host(&mut world);
+            (world, broken)
+        });
+        let Ok((world, broken)) = run else {
+            panic!("storm {seed} panics; again: {AGAIN}{seed} {TEST} storms");
+        };
         assert!(
             broken.is_empty(),
-            "storm {seed}\n{}\n\n{}\n\nagain: INTERTRUNK_SIM_SEED={seed} cargo test -p \
-             intertrunk-tests --test seeds storms",
+            "storm {seed}\n{}\n\n{}\n\nagain: {AGAIN}{seed} {TEST} storms",
             world.ladder[world.ladder.len().saturating_sub(150)..].join("\n"),
             broken.join("\n"),
         );
@@ -151,6 +166,10 @@ fn random_world(seed: u64) -> (World, Weather) {
     };
     let mut world = World::with_trunks(seed, weather, Mood::Random, limits);
     world.reference = Some(Reference::default());
+    if pick(5) == 0 {
+        world.limits = few();
+        world.reload();
+    }
     for agent in &mut world.uas {
         agent.manner = None;
     }
@@ -168,6 +187,19 @@ fn random_world(seed: u64) -> (World, Weather) {
         disturb(&mut world, &mut pick);
     }
     (world, weather)
+}
+
+/// Bounds that are reached.
+fn few() -> Limits {
+    Limits {
+        calls_max: 3,
+        attempts_max: 2,
+        asks_max: 2,
+        early_dialogs_max: 2,
+        relays_max: 1,
+        ladder_steps_max: 8,
+        ..Limits::default()
+    }
 }
 
 fn random_errand(pick: &mut impl FnMut(u64) -> u64) -> Errand {
@@ -195,26 +227,40 @@ fn random_errand(pick: &mut impl FnMut(u64) -> u64) -> Errand {
 /// What operators, scanners and accidents do meanwhile.
 fn disturb(world: &mut World, pick: &mut impl FnMut(u64) -> u64) {
     world.input(Input::Resume);
-    match pick(12) {
+    let someone = TRUNKS[pick(4) as usize];
+    match pick(20) {
         0 => world.reload(),
         1 => world.generation += 1,
         2 => {
-            let call = world.calls().first().copied();
-            if let Some(call) = call {
+            let calls = world.calls();
+            if !calls.is_empty() {
+                let call = calls[pick(calls.len() as u64) as usize];
                 world.input(Input::EndCall(call));
             }
         }
         3 => world.input(Input::Drain),
-        8 => {
-            let health = [Health::Up, Health::Degraded, Health::Down, Health::Disabled];
-            world.states[pick(4) as usize].set_health(health[pick(4) as usize]);
-        }
         4 => world.inject("127.0.0.11:5070", vec![0xff; 300]),
         5 => world.inject("127.0.0.99:5060", "INVITE sip:1@x SIP/2.0\r\n\r\n"),
         7 => world.inject(
             "127.0.0.21:5080",
             "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP x\r\n\r\n",
         ),
+        8 => {
+            let health = [Health::Up, Health::Degraded, Health::Down, Health::Disabled];
+            world.states[pick(4) as usize].set_health(health[pick(4) as usize]);
+        }
+        9 => {
+            world.without = world.without.xor(Some(someone.0));
+            world.reload();
+            // What it says meanwhile may be about no dialog of ours: it gets no answer.
+            world.ua(someone.0).strict = false;
+        }
+        10 => world.unsendable = vec![someone.2.parse().expect("a literal")],
+        11 => world.unsendable.clear(),
+        12 => world.resolve(someone.0, &[]),
+        13 => world.resolve(someone.0, &[(someone.2, 0)]),
+        14 if pick(3) == 0 => world.ua(someone.0).crash(),
+        14 => world.ua(someone.0).restart(),
         _ => {}
     }
     world.run(Duration::ZERO);

@@ -9,19 +9,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use intertrunk_proto::ask::{Answer, Pin, Query};
 use intertrunk_proto::target::{Resolved, Target};
-use intertrunk_proto::trunk::{
-    Balance, IdentityRules, Oversize, Peer, SourceMatch, TransferRules, Trunk, TrunkKind,
-    TrunkState,
-};
+use intertrunk_proto::trunk::{Trunk, TrunkKind, TrunkState};
 use intertrunk_proto::{
-    AskId, B2bua, CallId, Event, Fallback, Flow, Input, Instant, Listener, ListenerId, Output,
-    Policy, PolicyId, Record, Rng, Snapshot, Transport, TrunkId,
+    AskId, B2bua, CallId, Event, Fallback, Flow, Input, Instant, Limits, ListenerId, Output,
+    Record, Rng, Snapshot,
 };
 use intertrunk_sip::{Message, Method};
 
 use crate::net::{Datagram, Net, Weather};
 use crate::policy::{Decision, Mood};
 use crate::reference::Reference;
+pub use crate::setting::snapshot;
+use crate::setting::snapshot_without;
 use crate::ua::Ua;
 use crate::wire::Wire;
 
@@ -55,7 +54,7 @@ pub struct World {
     pub events: Vec<(Instant, Event)>,
     /// Live state of each trunk.
     pub states: Vec<Arc<TrunkState>>,
-    /// Addresses that nothing can be sent to.
+    /// Addresses that no new call can be sent to.
     pub unsendable: Vec<SocketAddr>,
     /// The generation that decides new calls.
     pub generation: u64,
@@ -84,6 +83,10 @@ pub struct World {
     waiting: BTreeMap<u64, (Question, Answer)>,
     asked: u64,
     snapshot: Arc<Snapshot>,
+    /// Bounds, from the next reload on.
+    pub limits: Limits,
+    /// A trunk that the configuration does not have, from the next reload on.
+    pub without: Option<&'static str>,
     /// A change to the trunks, applied to each snapshot.
     edit: fn(&mut Trunk),
 }
@@ -145,17 +148,21 @@ impl World {
             waiting: BTreeMap::new(),
             asked: 0,
             snapshot,
+            limits: Limits::default(),
+            without: None,
             edit,
         }
     }
 
     /// Declares what happens when the policy gives no usable verdict.
     pub fn fall_back_to(&mut self, fallback: Fallback) {
-        self.snapshot = Arc::new(snapshot(&self.states, self.edit, fallback));
+        let mut snapshot = snapshot_without(self.without, &self.states, self.edit, fallback);
+        snapshot.limits = self.limits;
+        self.snapshot = Arc::new(snapshot);
         self.input(Input::Config(Arc::clone(&self.snapshot)));
     }
 
-    /// Reloads the same configuration.
+    /// Reloads the configuration.
     pub fn reload(&mut self) {
         let fallback = self.snapshot.policies[0].fallback.clone();
         self.fall_back_to(fallback);
@@ -180,8 +187,10 @@ impl World {
 
     /// What DNS says of a trunk's peer from now on: addresses with their priorities.
     pub fn resolve(&mut self, name: &str, answer: &[(&str, u16)]) {
-        let trunk = self.snapshot.trunk_named(name);
-        let peer = &trunk.expect("a trunk of this world").peers[0];
+        let Some(trunk) = self.snapshot.trunk_named(name) else {
+            return;
+        };
+        let peer = &trunk.peers[0];
         let target = |&(address, priority): &(&str, u16)| Target {
             priority,
             ..Target::at(name, address.parse().expect("a literal"))
@@ -360,6 +369,10 @@ impl World {
             self.broken.extend(differs);
             self.broken.append(&mut reference.broken);
         }
+        let [calls, ..] = self.b2bua.holdings();
+        if calls > self.limits.calls_max {
+            self.broken.push(format!("{calls} calls held"));
+        }
         let stuck = self.b2bua.poll_timeout().is_some_and(|at| at <= self.now);
         if stuck && before == self.b2bua.poll_timeout() {
             self.broken
@@ -408,6 +421,8 @@ impl World {
         }
         self.check_secrets(place, name, &bytes);
         let unsendable = request.filter(|_| self.unsendable.contains(&to));
+        // A peer whom we cannot reach begins no call; what is up goes on.
+        let unsendable = unsendable.filter(|_| begins_call(&bytes));
         if let Some(reference) = &mut self.reference
             && let Ok(message) = Message::parse(bytes.clone())
         {
@@ -503,6 +518,12 @@ fn arrow(now: Instant, from: &str, to: &str, line: &str) -> String {
     format!("{at:>6} ms  {left:<6} {right} {line}")
 }
 
+/// Whether this is an INVITE outside of any dialog.
+fn begins_call(bytes: &Bytes) -> bool {
+    let message = Message::parse(bytes.clone()).ok();
+    message.is_some_and(|m| m.is_request() && *m.method() == Method::Invite && m.to_tag().is_none())
+}
+
 /// First line of a message as ladders show it: a response with the method that it answers.
 pub(crate) fn start_line(bytes: &Bytes) -> String {
     match Message::parse(bytes.clone()) {
@@ -526,67 +547,4 @@ pub fn seed_bytes(seed: u64, part: u64) -> [u8; 32] {
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     bytes[8..16].copy_from_slice(&part.to_le_bytes());
     bytes
-}
-
-/// The configuration of a world: [`TRUNKS`] with these states, each edited, and two policies.
-pub fn snapshot(states: &[Arc<TrunkState>], edit: fn(&mut Trunk), fallback: Fallback) -> Snapshot {
-    let listener = Listener {
-        id: ListenerId(0),
-        name: "lan".into(),
-        local: HOST.parse().expect("a literal"),
-        advertise: HOST.into(),
-        transport: Transport::Udp,
-    };
-    let trunks = TRUNKS
-        .iter()
-        .zip(states)
-        .zip(0..)
-        .map(|((&(name, kind, address), state), id)| {
-            let address: SocketAddr = address.parse().expect("a literal");
-            let mut trunk = Trunk {
-                id: TrunkId(id),
-                name: name.into(),
-                kind,
-                site: None,
-                tags: Vec::new(),
-                listen: ListenerId(0),
-                also_listen: Vec::new(),
-                peers: vec![Peer::at(address)],
-                balance: Balance::Priority,
-                sources: vec![SourceMatch {
-                    network: address.ip(),
-                    prefix: 32,
-                    port: None,
-                }],
-                follows_peers: false,
-                certificates: Vec::new(),
-                oversize: Oversize::default(),
-                policy: PolicyId(0),
-                calls_max: None,
-                calls_in_max: None,
-                calls_out_max: None,
-                no_progress: Duration::from_secs(10),
-                failover_codes: vec![408, 500, 502, 503, 504],
-                pstn_to: Vec::new(),
-                identity: IdentityRules::default(),
-                transfers: TransferRules::default(),
-                pass_headers: None,
-                extensions: Default::default(),
-                state: Arc::clone(state),
-            };
-            edit(&mut trunk);
-            trunk
-        });
-    let policy = |id, name: &str, fallback| Policy {
-        id: PolicyId(id),
-        name: name.into(),
-        deadline: Duration::from_millis(20),
-        fallback,
-        trunks: vec!["*".to_owned()],
-    };
-    let policies = vec![
-        policy(0, "main", fallback),
-        policy(1, "last", Fallback::Reject(500)),
-    ];
-    Snapshot::new("sim", vec![listener], trunks.collect(), policies).expect("sources differ")
 }

@@ -11,8 +11,7 @@ use crate::world::TRUNKS;
 
 impl Reference {
     /// Everything in which records differ from what was seen, once nothing will happen any more.
-    /// `gone` says which user agents are dead and can be told nothing.
-    pub fn account(&self, records: &[&Record], gone: &[bool]) -> Vec<String> {
+    pub fn account(&self, records: &[&Record]) -> Vec<String> {
         let mut broken = Vec::new();
         let mut by_call: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
         for record in records {
@@ -27,7 +26,7 @@ impl Reference {
                 (_, records) => vec![format!("{} records", records.len())],
             };
             broken.extend(found.into_iter().map(|what| format!("{name}: {what}")));
-            broken.extend(ghosts(call, gone).map(|what| format!("{name}: {what}")));
+            broken.extend(ghosts(call).map(|what| format!("{name}: {what}")));
         }
         broken
     }
@@ -171,13 +170,13 @@ fn attempts_seen(call: &Call) -> String {
 }
 
 /// Sides of a call that never learn that it is over.
-fn ghosts<'c>(call: &'c Call, gone: &'c [bool]) -> impl Iterator<Item = String> + 'c {
+fn ghosts(call: &Call) -> impl Iterator<Item = String> + '_ {
     let told = call.told.is_none();
     let nothing = (call.admitted && told).then(|| "the caller was never told the end".to_owned());
     let answered = call.told.is_some_and(|code| code < 300);
     let caller = answered && !call.bye_said && !call.bye_heard;
     let caller = caller.then(|| "the caller was never told the end of the call".to_owned());
-    let callees = call.attempts.iter().filter(|a| !gone[a.trunk]);
+    let callees = call.attempts.iter();
     let forks = callees.flat_map(|a| &a.forks);
     let forks = forks.filter(|f| !f.bye_said && !f.bye_heard);
     let forks = forks.map(|_| "a callee was never told the end of the call".to_owned());

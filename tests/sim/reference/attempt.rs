@@ -56,8 +56,11 @@ pub(super) struct Fork {
     pub(super) bye_said: bool,
     /// BYE of the callee.
     pub(super) bye_heard: bool,
-    /// The 2xx came in this step.
+    /// The 2xx came in this step, for the first time or again.
     pub(super) fresh: bool,
+    pub(super) again: bool,
+    /// An ACK was sent in this step.
+    pub(super) acknowledged_now: bool,
 }
 
 impl Attempt {

@@ -7,7 +7,7 @@ use intertrunk_proto::Instant;
 use intertrunk_proto::ask::{Candidate, Verdict, WhenExhausted};
 use intertrunk_sip::{Message, Method};
 
-use super::attempt::{Attempt, Fork};
+use super::attempt::{Attempt, Fork, PATIENCE};
 use super::{branch_of, tag_of};
 use crate::schedule::Outcome;
 use crate::world::TRUNKS;
@@ -48,11 +48,36 @@ pub(super) struct Call {
     pub(super) bye_said: bool,
     pub(super) bye_heard: bool,
     /// Our latest 2xx to each side, not acknowledged.
-    unacked_by_caller: Option<u32>,
-    unacked_by_callee: Option<u32>,
+    unacked_by_caller: Option<Unacked>,
+    unacked_by_callee: Option<Unacked>,
+    /// Of re-INVITEs of each side: the highest CSeq, and whether it waits for its answer.
+    asked_by_caller: (u32, bool),
+    asked_by_callee: (u32, bool),
     last_ring: Bytes,
     step: Step,
     pub(super) broken: Vec<String>,
+}
+
+/// A 2xx that waits for its ACK: its CSeq, and since when.
+type Unacked = (u32, Instant);
+
+/// Whether a side may be sent a BYE: what we have sent it is acknowledged, or never will be
+/// (RFC 3261 §15).
+fn may_end(unacked: Option<Unacked>, now: Instant) -> bool {
+    unacked.is_none_or(|(_, since)| now.since(since) >= PATIENCE)
+}
+
+/// A side asks to renegotiate.
+fn asks(asked: &mut (u32, bool), invite: &Message) {
+    if invite.cseq() > asked.0 {
+        *asked = (invite.cseq(), true);
+    }
+}
+
+/// It has its answer.
+fn answers(asked: &mut (u32, bool), response: &Message) {
+    let is = *response.method() == Method::Invite && response.cseq() == asked.0;
+    asked.1 &= !(is && response.status() >= 200);
 }
 
 /// What has happened in one step.
@@ -90,6 +115,8 @@ impl Call {
             bye_heard: false,
             unacked_by_caller: None,
             unacked_by_callee: None,
+            asked_by_caller: (invite.cseq(), false),
+            asked_by_callee: (0, false),
             last_ring: Bytes::new(),
             step: Step::default(),
             broken: Vec::new(),
@@ -169,12 +196,17 @@ impl Call {
         let pending = self.told.is_none() && self.admitted;
         match method {
             Method::Cancel if branch_of(message) == self.branch => self.gives_up(pending),
+            Method::Invite => asks(&mut self.asked_by_caller, message),
             Method::Bye if pending => self.gives_up(pending),
             Method::Bye => {
                 self.bye_heard = true;
                 self.hangs_up(Who::Caller);
             }
-            Method::Ack if self.unacked_by_caller == Some(message.cseq()) => {
+            Method::Ack
+                if self
+                    .unacked_by_caller
+                    .is_some_and(|u| u.0 == message.cseq()) =>
+            {
                 self.unacked_by_caller = None;
             }
             _ => {}
@@ -196,8 +228,13 @@ impl Call {
 
     pub(super) fn said_to_caller(&mut self, message: &Message, now: Instant) {
         if message.is_request() {
+            if *message.method() == Method::Invite {
+                self.must(!self.asked_by_caller.1, "K7: asked a caller who is asking");
+            }
             if *message.method() == Method::Bye {
-                self.bye_said = true;
+                let first = !std::mem::replace(&mut self.bye_said, true);
+                let may = !first || may_end(self.unacked_by_caller, now);
+                self.must(may, "K12: BYE to a caller who has not acknowledged");
                 self.must(
                     self.told.is_some_and(|c| c < 300),
                     "BYE to a caller who got no 2xx",
@@ -210,9 +247,10 @@ impl Call {
             return;
         }
         let code = message.status();
+        answers(&mut self.asked_by_caller, message);
         if branch_of(message) != self.branch {
             if (200..300).contains(&code) {
-                self.unacked_by_caller = Some(message.cseq());
+                self.unacked_by_caller.get_or_insert((message.cseq(), now));
             }
             return;
         }
@@ -232,7 +270,7 @@ impl Call {
                 self.told = Some(code);
                 self.step.told = true;
                 if code < 300 {
-                    self.unacked_by_caller = Some(message.cseq());
+                    self.unacked_by_caller.get_or_insert((message.cseq(), now));
                     let won = self.attempts.iter().any(|a| a.won);
                     self.must(won, "2xx to the caller, but nobody has answered");
                 }
@@ -292,7 +330,11 @@ impl Call {
                         self.hangs_up(Who::Callee);
                     }
                 }
-                Method::Ack if self.unacked_by_callee == Some(message.cseq()) => {
+                Method::Ack
+                    if self
+                        .unacked_by_callee
+                        .is_some_and(|u| u.0 == message.cseq()) =>
+                {
                     self.unacked_by_callee = None;
                 }
                 _ => {}
@@ -313,7 +355,11 @@ impl Call {
             }
             200..=299 => {
                 let tag = tag_of(message.to_tag());
-                if forgotten || attempt.forks.iter().any(|f| f.tag == tag) {
+                if forgotten {
+                    return;
+                }
+                if let Some(fork) = attempt.forks.iter_mut().find(|f| f.tag == tag) {
+                    fork.again |= fork.acknowledged;
                     return;
                 }
                 attempt.first_2xx.get_or_insert(now);
@@ -346,15 +392,19 @@ impl Call {
         let over = self.told.is_some() || self.gave_up || won;
         let attempt = &mut self.attempts[leg];
         if !message.is_request() {
+            answers(&mut self.asked_by_callee, message);
             let renegotiated = *message.method() == Method::Invite && message.status() / 100 == 2;
             if renegotiated {
-                self.unacked_by_callee = Some(message.cseq());
+                self.unacked_by_callee.get_or_insert((message.cseq(), now));
             }
             return;
         }
         let to = tag_of(message.to_tag());
         let fork = attempt.forks.iter_mut().find(|f| f.tag == to);
         match (message.method(), fork) {
+            (Method::Invite, Some(_)) if self.asked_by_callee.1 => {
+                self.breaks("K7: asked a callee that is asking");
+            }
             (Method::Cancel, _) if branch_of(message) == attempt.branch => {
                 let why = match () {
                     () if attempt.cancelled.is_some() => "",
@@ -370,14 +420,18 @@ impl Call {
                 attempt.over.get_or_insert(now);
                 self.must(why.is_empty(), why);
             }
-            (Method::Ack, Some(fork)) => fork.acknowledged = true,
+            (Method::Ack, Some(fork)) => {
+                (fork.acknowledged, fork.acknowledged_now) = (true, true);
+            }
             (Method::Bye, Some(fork)) => {
-                fork.bye_said = true;
+                let first = !std::mem::replace(&mut fork.bye_said, true);
+                let may = !first || !fork.won || may_end(self.unacked_by_callee, now);
                 let acknowledged = fork.acknowledged;
                 if fork.won {
                     self.hung_up.get_or_insert(Who::Host);
                 }
                 self.must(acknowledged, "K12: BYE before the ACK of the 2xx");
+                self.must(may, "K12: BYE to a callee that has not acknowledged");
             }
             (Method::Bye, None) => self.breaks("BYE to somebody who has not answered"),
             _ => {}
@@ -387,7 +441,7 @@ impl Call {
     // ---- after each step ----
 
     /// What the host owes at once.
-    pub(super) fn stepped(&mut self, _now: Instant) {
+    pub(super) fn stepped(&mut self, now: Instant) {
         let step = std::mem::take(&mut self.step);
         if step.gave_up {
             self.must(
@@ -401,6 +455,10 @@ impl Call {
         let told_2xx = self.told.is_some_and(|code| code < 300);
         let mut broken = Vec::new();
         for fork in self.attempts.iter_mut().flat_map(|a| &mut a.forks) {
+            let now = std::mem::take(&mut fork.acknowledged_now);
+            if std::mem::take(&mut fork.again) && !now {
+                broken.push("K12: the 2xx came again and was not acknowledged again");
+            }
             if !std::mem::take(&mut fork.fresh) {
                 continue;
             }
@@ -417,6 +475,12 @@ impl Call {
         }
         self.broken.extend(broken.into_iter().map(str::to_owned));
         self.pass_on_the_end(step.hung_up);
+        let tried = self.attempts.iter().any(|a| a.is_live(now));
+        let waits = tried || self.question.is_some() || self.told.is_some();
+        self.must(
+            waits || !self.admitted,
+            "K6: nobody is tried, and the caller is not told",
+        );
     }
 
     /// Whoever is left is told that the other has hung up: at once, unless it still owes an ACK.

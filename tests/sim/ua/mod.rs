@@ -6,6 +6,7 @@
 mod callee;
 mod caller;
 mod choice;
+mod crash;
 mod manner;
 mod media;
 mod refer;
@@ -20,6 +21,7 @@ use bytes::Bytes;
 use intertrunk_proto::{Instant, Rng};
 use intertrunk_sip::{Builder, Message, Method, Name};
 
+use self::crash::State;
 pub use self::manner::{
     Errand, Final, Manner, Renegotiation, Ring, random_manner, random_renegotiation,
 };
@@ -153,6 +155,7 @@ pub struct Ua {
     /// Under a schedule: deeds are not done when their time comes, but when it is their turn.
     pub by_choice: bool,
     secrets: [String; 3],
+    state: State,
     serial: u32,
 }
 
@@ -177,6 +180,7 @@ impl Ua {
                 format!("agent-{name}"),
                 format!("-{name}-"),
             ],
+            state: State::default(),
             serial: 0,
         }
     }
@@ -336,6 +340,9 @@ impl Ua {
 
     /// A datagram arrived.
     pub fn receive(&mut self, bytes: Bytes, now: Instant) {
+        if self.state == State::Dead {
+            return;
+        }
         let message = match Message::parse(bytes) {
             Ok(message) => message,
             Err(fault) => return self.complain(&format!("unreadable: {fault}")),
@@ -353,6 +360,7 @@ impl Ua {
                 self.responded(&mut side, &message, now);
                 Some(side)
             }
+            (None, _) if self.has_forgotten(&message) => None,
             (None, true) if *message.method() == Method::Invite => self.invited(message, now),
             (None, _) => {
                 self.complain(&format!(

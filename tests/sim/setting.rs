@@ -1,0 +1,88 @@
+//! The configuration of a world.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use intertrunk_proto::trunk::{
+    Balance, IdentityRules, Oversize, Peer, SourceMatch, TransferRules, Trunk, TrunkState,
+};
+use intertrunk_proto::{
+    Fallback, Listener, ListenerId, Policy, PolicyId, Snapshot, Transport, TrunkId,
+};
+
+use crate::world::{HOST, TRUNKS};
+
+/// The configuration of a world: [`TRUNKS`] with these states, each edited, and two policies.
+pub fn snapshot(states: &[Arc<TrunkState>], edit: fn(&mut Trunk), fallback: Fallback) -> Snapshot {
+    snapshot_without(None, states, edit, fallback)
+}
+
+/// The same without one of the trunks.
+pub(crate) fn snapshot_without(
+    without: Option<&str>,
+    states: &[Arc<TrunkState>],
+    edit: fn(&mut Trunk),
+    fallback: Fallback,
+) -> Snapshot {
+    let listener = Listener {
+        id: ListenerId(0),
+        name: "lan".into(),
+        local: HOST.parse().expect("a literal"),
+        advertise: HOST.into(),
+        transport: Transport::Udp,
+    };
+    let trunks = TRUNKS
+        .iter()
+        .zip(states)
+        .zip(0..)
+        .map(|((&(name, kind, address), state), id)| {
+            let address: SocketAddr = address.parse().expect("a literal");
+            let mut trunk = Trunk {
+                id: TrunkId(id),
+                name: name.into(),
+                kind,
+                site: None,
+                tags: Vec::new(),
+                listen: ListenerId(0),
+                also_listen: Vec::new(),
+                peers: vec![Peer::at(address)],
+                balance: Balance::Priority,
+                sources: vec![SourceMatch {
+                    network: address.ip(),
+                    prefix: 32,
+                    port: None,
+                }],
+                follows_peers: false,
+                certificates: Vec::new(),
+                oversize: Oversize::default(),
+                policy: PolicyId(0),
+                calls_max: None,
+                calls_in_max: None,
+                calls_out_max: None,
+                no_progress: Duration::from_secs(10),
+                failover_codes: vec![408, 500, 502, 503, 504],
+                pstn_to: Vec::new(),
+                identity: IdentityRules::default(),
+                transfers: TransferRules::default(),
+                pass_headers: None,
+                extensions: Default::default(),
+                state: Arc::clone(state),
+            };
+            edit(&mut trunk);
+            trunk
+        })
+        .filter(|trunk| without != Some(&*trunk.name));
+    let policy = |id, name: &str, fallback| Policy {
+        id: PolicyId(id),
+        name: name.into(),
+        deadline: Duration::from_millis(20),
+        fallback,
+        trunks: vec!["*".to_owned()],
+    };
+    let policies = vec![
+        policy(0, "main", fallback),
+        policy(1, "last", Fallback::Reject(500)),
+    ];
+    Snapshot::new("sim", vec![listener], trunks.collect(), policies).expect("sources differ")
+}

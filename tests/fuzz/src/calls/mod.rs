@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use intertrunk_proto::ask::{Answer, Pin, PolicyFault};
-use intertrunk_proto::trunk::{Health, Trunk, TrunkState};
+use intertrunk_proto::trunk::{Health, HistoryForm, Oversize, Trunk, TrunkState};
 use intertrunk_proto::{
     AskId, B2bua, Fallback, Flow, Input, Instant, ListenerId, Output, PolicyId, Snapshot,
     TransmitId, TrunkId,
@@ -172,11 +172,18 @@ impl Play {
     }
 
     fn config(&self, take: &mut Take<'_>) -> Snapshot {
-        let edits: [fn(&mut Trunk); 4] = [
+        let edits: [fn(&mut Trunk); 11] = [
             |_| {},
             |trunk| trunk.calls_out_max = Some(1),
             |trunk| trunk.no_progress = Duration::from_secs(1),
             |trunk| trunk.failover_codes = vec![486, 404, 603],
+            |trunk| trunk.extensions.session_timer_s = Some(90),
+            |trunk| trunk.extensions.min_se_s = 1_800,
+            |trunk| trunk.extensions.prack = !trunk.extensions.prack,
+            |trunk| trunk.transfers.may_refer = false,
+            |trunk| trunk.identity.trusted = false,
+            |trunk| trunk.identity.history = HistoryForm::Diversion,
+            |trunk| trunk.oversize = Oversize::Tcp,
         ];
         let fallbacks = [
             Fallback::Reject(503),
@@ -193,6 +200,7 @@ impl Play {
             3 => config.limits.early_dialogs_max = 2,
             4 => config.limits.ladder_steps_max = 2,
             5 => config.limits.asks_max = 1,
+            6 => config.limits.transfers_max = 1,
             _ => {}
         }
         config

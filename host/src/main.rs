@@ -13,6 +13,7 @@ mod drain;
 mod mailbox;
 mod node;
 mod observe;
+mod resolve;
 mod shard;
 mod signals;
 mod staging;

@@ -176,11 +176,11 @@ fn status(node: &Node) -> Result<Reply, Refusal> {
 }
 
 fn trunks(node: &Node) -> Reply {
-    let snapshot = &node.running().snapshot;
+    let (snapshot, now) = (&node.running().snapshot, node.clock().now());
     let trunks: Vec<_> = snapshot
         .trunks
         .iter()
-        .map(|t| TrunkView::new(t, snapshot))
+        .map(|t| TrunkView::new(t, snapshot, now))
         .collect();
     json(&trunks)
 }
@@ -191,7 +191,7 @@ fn trunk(node: &Node, name: &str, health: Health) -> Result<Reply, Refusal> {
     let trunk = trunk.ok_or_else(|| Refusal::UnknownTrunk(name.to_owned()))?;
     trunk.state.set_health(health);
     tracing::info!(trunk = name, ?health, "trunk switched by an operator");
-    Ok(json(&TrunkView::new(trunk, snapshot)))
+    Ok(json(&TrunkView::new(trunk, snapshot, node.clock().now())))
 }
 
 fn calls(node: &Node) -> Result<Reply, Refusal> {

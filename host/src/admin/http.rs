@@ -130,7 +130,9 @@ fn refused(refusal: &Refusal) -> Response {
             ChangeFault::UnknownPolicy(_) => StatusCode::NOT_FOUND,
             ChangeFault::Load { .. } | ChangeFault::Config(_) => StatusCode::UNPROCESSABLE_ENTITY,
             ChangeFault::Slot { .. } | ChangeFault::Listener(_) => StatusCode::CONFLICT,
-            ChangeFault::Unresponsive(_) => StatusCode::SERVICE_UNAVAILABLE,
+            ChangeFault::Unresponsive(_) | ChangeFault::Resolver(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         },
     };
     error(status, &refusal.to_string())

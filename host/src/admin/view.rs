@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use intertrunk_policy::{GenerationInfo, Slot};
-use intertrunk_proto::trunk::{Health, Trunk, TrunkKind};
+use intertrunk_proto::target::Target;
+use intertrunk_proto::trunk::{Health, Peer, Trunk, TrunkKind};
 use intertrunk_proto::{AttemptRecord, CallView, Instant, LadderStep, Record, Snapshot};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -268,12 +269,13 @@ pub struct TrunkView<'t> {
     max_calls: Option<u32>,
     listen: &'t str,
     peers: Vec<&'t str>,
+    targets: Vec<TargetView>,
     policy: &'t str,
 }
 
 impl<'t> TrunkView<'t> {
     /// Shows a trunk of `snapshot`.
-    pub fn new(trunk: &'t Trunk, snapshot: &'t Snapshot) -> TrunkView<'t> {
+    pub fn new(trunk: &'t Trunk, snapshot: &'t Snapshot, now: Instant) -> TrunkView<'t> {
         TrunkView {
             name: &trunk.name,
             kind: match trunk.kind {
@@ -295,8 +297,40 @@ impl<'t> TrunkView<'t> {
             max_calls: trunk.calls_max,
             listen: snapshot.listener(trunk.listen).map_or("", |l| &*l.name),
             peers: trunk.peers.iter().map(|p| &*p.uri).collect(),
+            targets: trunk.peers.iter().flat_map(|p| targets(p, now)).collect(),
             policy: snapshot.policy(trunk.policy).map_or("", |p| &*p.name),
         }
+    }
+}
+
+/// One address that a peer stands for; a peer whose name has none is there once, without.
+#[derive(Debug, Serialize)]
+pub struct TargetView {
+    peer: String,
+    host: Option<String>,
+    address: Option<std::net::SocketAddr>,
+    priority: Option<u16>,
+    weight: Option<u16>,
+    /// How long it is tried last yet, because it failed.
+    rests_ms: Option<u64>,
+}
+
+fn targets(peer: &Peer, now: Instant) -> Vec<TargetView> {
+    let resolved = peer.targets.now();
+    let view = |target: Option<&Target>| TargetView {
+        peer: peer.uri.to_string(),
+        host: target.map(|t| t.host.to_string()),
+        address: target.map(|t| t.address),
+        priority: target.map(|t| t.priority),
+        weight: target.map(|t| t.weight),
+        rests_ms: target
+            .filter(|t| t.is_failing(now))
+            .and_then(|t| t.mark.until())
+            .map(|until| u64::try_from(until.since(now).as_millis()).unwrap_or(u64::MAX)),
+    };
+    match resolved.targets.as_slice() {
+        [] => vec![view(None)],
+        targets => targets.iter().map(|t| view(Some(t))).collect(),
     }
 }
 

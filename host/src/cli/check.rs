@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::{exit, say, say_json};
 use crate::config::{self, Built, Fault, Interner, Severity};
+use crate::resolve;
 use crate::staging;
 use crate::world::Live;
 
@@ -73,8 +74,11 @@ fn check_policies(built: &Built) -> anyhow::Result<Report> {
     let engine = Engine::new()?;
     let live = Live::new(Arc::clone(&built.snapshot), Arc::clone(&built.tables));
     let world: Arc<dyn World> = Arc::new(live);
+    let failed = resolve::once(&built.dns, &built.named())?;
+    let mut faults = built.warnings.clone();
+    faults.extend(built.unresolved(&failed));
     let mut report = Report {
-        faults: built.warnings.clone(),
+        faults,
         contents: contents(built),
         ..Report::default()
     };

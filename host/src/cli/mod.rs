@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, Built, Interner};
+use crate::resolve;
 use crate::{demo, node};
 
 /// The answer is no: a case differs, there is no route, the configuration has faults.
@@ -135,7 +136,8 @@ fn in_one_line(error: &anyhow::Error) -> String {
 fn configuration(path: &Path) -> anyhow::Result<Built> {
     let built = config::load(path, &mut Interner::default())
         .map_err(|faults| anyhow::anyhow!("the configuration cannot be used\n{faults}"))?;
-    for warning in &built.warnings {
+    let failed = resolve::once(&built.dns, &built.named())?;
+    for warning in built.warnings.iter().chain(&built.unresolved(&failed)) {
         eprintln!("{warning}");
     }
     Ok(built)

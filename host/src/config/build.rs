@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use intertrunk_proto::{Listener, ListenerId, PolicyId, Snapshot, Transport, TrunkId};
 
+use super::dns::PeerName;
 use super::file::{AdminEntry, File, ListenEntry};
 use super::intern::Interner;
 use super::read::{At, Place, Source, nearest};
@@ -35,7 +36,7 @@ pub fn build(source: &Source<'_>, file: &File, interner: &mut Interner) -> Optio
         .filter_map(|t| table::load(source, t))
         .collect();
     let policies = policy::all(&names, &file.policies);
-    let trunks = trunk::all(&names, file, interner);
+    let (trunks, asked) = trunk::all(&names, file, interner);
     let admin = file.admin.as_ref().and_then(|a| admin(source, a));
     if source.has_errors() {
         return None;
@@ -50,9 +51,14 @@ pub fn build(source: &Source<'_>, file: &File, interner: &mut Interner) -> Optio
     let snapshot = snapshot
         .map_err(|fault| source.fault(&Place::default(), fault, "give each source to one trunk"))
         .ok()?;
+    let mut snapshot = snapshot;
+    snapshot.timers.target_rest = file.dns.rest;
+    let asked = asked.into_iter().map(|at| PeerName::new(source, at));
     Some(Built {
         path: source.path().to_owned(),
         snapshot: Arc::new(snapshot),
+        dns: file.dns.dns.clone(),
+        names: asked.collect(),
         shards: file.shards.unwrap_or_else(cores),
         policies: sources,
         tables: Arc::new(Tables(tables)),

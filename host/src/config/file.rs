@@ -11,6 +11,7 @@ use intertrunk_proto::trunk::{
     Balance, Extensions, HistoryForm, IdentityRules, SourceMatch, TransferRules, TrunkKind,
 };
 
+use super::dns::{self, DnsEntry};
 use super::read::{At, Place, Section, Source};
 use super::value::{self, PeerUri};
 
@@ -24,6 +25,7 @@ pub struct File {
     pub tables: Vec<TableEntry>,
     pub admin: Option<AdminEntry>,
     pub cdr_dir: Option<String>,
+    pub dns: DnsEntry,
 }
 
 /// `[[listen]]`
@@ -116,6 +118,9 @@ pub fn read(source: &Source<'_>) -> Option<File> {
         tables: named(source, &root, "table", table),
         admin: root.section("admin").map(admin),
         cdr_dir: root.section("cdr").and_then(cdr),
+        dns: root
+            .section("dns")
+            .map_or_else(DnsEntry::default, |s| dns::read(s, source)),
     };
     node.into_iter().for_each(Section::finish);
     for (key, inner) in [("journal", "dir"), ("hep", "collector")] {

@@ -1,10 +1,13 @@
-//! What a trunk or a policy keeps over a reload: its id and its live state, found by its name.
+//! What a trunk, a policy or a peer keeps over a reload: its id and its live state, found by its name.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use intertrunk_proto::target::Targets;
 use intertrunk_proto::trunk::TrunkState;
 use intertrunk_proto::{PolicyId, TrunkId};
+
+use crate::resolve::Question;
 
 /// Remembers every name that this process has seen. A name that leaves the configuration and comes
 /// back gets its old id, so calls that still hold it stay right.
@@ -12,6 +15,7 @@ use intertrunk_proto::{PolicyId, TrunkId};
 pub struct Interner {
     trunks: HashMap<Arc<str>, (TrunkId, Arc<TrunkState>)>,
     policies: HashMap<Arc<str>, PolicyId>,
+    targets: HashMap<Question, Arc<Targets>>,
 }
 
 impl Interner {
@@ -24,6 +28,11 @@ impl Interner {
         let fresh = (TrunkId(next), Arc::default());
         self.trunks.insert(name.into(), fresh.clone());
         fresh
+    }
+
+    /// The targets that answer this question, with their marks.
+    pub fn targets(&mut self, question: &Question) -> Arc<Targets> {
+        Arc::clone(self.targets.entry(question.clone()).or_default())
     }
 
     /// The id of the policy with this name; `None` once all 65,536 ids are used up.

@@ -5,6 +5,7 @@
 //! Nothing here opens a socket or compiles a policy.
 
 mod build;
+mod dns;
 mod fault;
 mod file;
 mod intern;
@@ -22,9 +23,11 @@ use intertrunk_cases::Suite;
 use intertrunk_policy::Options;
 use intertrunk_proto::{PolicyId, Snapshot};
 
+use crate::resolve::Dns;
 use crate::tables::Tables;
 use read::{At, Source};
 
+pub use dns::PeerName;
 pub use fault::{Fault, Faults, Severity};
 pub use intern::Interner;
 
@@ -35,6 +38,10 @@ pub struct Built {
     pub path: PathBuf,
     /// What the machines work with.
     pub snapshot: Arc<Snapshot>,
+    /// Whom to ask for the names of peers.
+    pub dns: Dns,
+    /// The names that DNS is asked for; their lists are empty until somebody does.
+    pub names: Vec<PeerName>,
     /// Threads that calls are spread over; the number of cores unless the file says otherwise.
     pub shards: u16,
     /// Policies in the order of the file; `snapshot.policies` has the same order.

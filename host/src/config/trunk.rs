@@ -1,13 +1,13 @@
 //! Trunks: where their calls go, and which sources are theirs.
 //!
-//! The one place of the configuration that asks DNS: a peer's name is resolved when the file is
-//! read, so that a wrong name is a fault of the file and no surprise of the first call.
+//! Does not ask DNS: names are handed on as questions, and their lists of targets are empty until
+//! somebody asks.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use intertrunk_proto::target::{Resolved, Target, Targets};
+use intertrunk_proto::target::{Resolved, Target};
 use intertrunk_proto::trunk::{Oversize, Peer, SourceMatch, Trunk};
 use intertrunk_proto::{ListenerId, PolicyId, Transport, TrunkId};
 
@@ -16,20 +16,28 @@ use super::file::{File, TrunkEntry};
 use super::intern::Interner;
 use super::read::At;
 use super::value::{PeerUri, one_address};
+use crate::resolve::{Named, Question, Service};
 
-/// All trunks that are right. A source that two of them claim is reported.
-pub fn all(names: &Names<'_>, file: &File, interner: &mut Interner) -> Vec<Trunk> {
+/// All trunks that are right, and the names that DNS has to be asked for their sake. A source that
+/// two trunks claim is reported.
+pub fn all(
+    names: &Names<'_>,
+    file: &File,
+    interner: &mut Interner,
+) -> (Vec<Trunk>, Vec<At<Named>>) {
     let drafts = file
         .trunks
         .iter()
-        .filter_map(|entry| draft(names, file, entry));
+        .filter_map(|entry| draft(names, file, entry, interner));
     let mut drafts: Vec<Draft<'_>> = drafts.collect();
     claim_default_sources(&mut drafts);
     refuse_shared_sources(names, &drafts);
-    drafts
+    let asked = drafts.iter_mut().flat_map(|draft| &mut draft.named);
+    let asked = asked.filter_map(|peer| peer.name.take()).collect();
+    let trunks = drafts
         .into_iter()
-        .filter_map(|draft| finish(draft, interner))
-        .collect()
+        .filter_map(|draft| finish(draft, interner));
+    (trunks.collect(), asked)
 }
 
 /// A trunk with all names resolved, before its sources are settled among all trunks.
@@ -38,11 +46,16 @@ struct Draft<'f> {
     listen: ListenerId,
     policy: Option<PolicyId>,
     pstn_to: Vec<TrunkId>,
-    peers: Vec<Peer>,
+    named: Vec<NamedPeer>,
     sources: Vec<At<SourceMatch>>,
 }
 
-fn draft<'f>(names: &Names<'_>, file: &File, entry: &'f TrunkEntry) -> Option<Draft<'f>> {
+fn draft<'f>(
+    names: &Names<'_>,
+    file: &File,
+    entry: &'f TrunkEntry,
+    interner: &mut Interner,
+) -> Option<Draft<'f>> {
     let listen = names.listener(entry.listen.as_ref(), &entry.place);
     let policy = names.policy_or_only(entry.policy.as_ref(), &entry.place);
     let pstn_to = entry
@@ -54,23 +67,22 @@ fn draft<'f>(names: &Names<'_>, file: &File, entry: &'f TrunkEntry) -> Option<Dr
     let local = listen_entry
         .and_then(|entry| entry.address.as_ref())
         .map(|at| at.value);
-    let resolved: Vec<(Peer, Vec<At<SocketAddr>>)> = entry
+    let named: Vec<NamedPeer> = entry
         .peers
         .iter()
-        .filter_map(|peer| resolve(names, local, peer))
+        .filter_map(|peer| named_peer(names, local?, peer, interner))
         .collect();
-    let addresses = resolved.iter().flat_map(|(_, addresses)| addresses);
+    let literals = named.iter().filter_map(|peer| peer.literal.as_ref());
     let sources = match &entry.sources {
         Some(written) => written.clone(),
-        None => addresses.map(exactly).collect(),
+        None => literals.map(exactly).collect(),
     };
-    let peers = resolved.into_iter().map(|(peer, _)| peer).collect();
     Some(Draft {
         entry,
         listen: listen?,
         policy,
         pstn_to,
-        peers,
+        named,
         sources,
     })
 }
@@ -83,54 +95,70 @@ fn exactly(peer: &At<SocketAddr>) -> At<SourceMatch> {
     }
 }
 
-/// A peer with each address of the listener's family that its host stands for.
-fn resolve(
+/// A peer and what DNS is asked for its sake, or the address that is written in its URI.
+struct NamedPeer {
+    peer: Peer,
+    literal: Option<At<SocketAddr>>,
+    name: Option<At<Named>>,
+}
+
+fn named_peer(
     names: &Names<'_>,
-    local: Option<SocketAddr>,
+    local: SocketAddr,
     at: &At<PeerUri>,
-) -> Option<(Peer, Vec<At<SocketAddr>>)> {
+    interner: &mut Interner,
+) -> Option<NamedPeer> {
     let PeerUri {
         uri,
         host_port,
         host,
         port,
     } = &at.value;
-    let usable = |a: &SocketAddr| local.is_none_or(|local| a.is_ipv4() == local.is_ipv4());
-    let addresses: Vec<SocketAddr> = match (host.as_str(), *port).to_socket_addrs() {
-        Ok(addresses) => addresses.filter(usable).collect(),
-        Err(error) => {
-            let problem = format!("\"{host}\" cannot be resolved: {error}");
-            names
-                .source()
-                .fault(&at.place, problem, "mend the name, or write an address");
-            return None;
-        }
+    let question = Question {
+        host: host.to_ascii_lowercase(),
+        port: *port,
+        service: Service::from(Transport::Udp),
+        ipv4: local.is_ipv4(),
     };
-    if addresses.is_empty() {
-        let problem = format!("\"{host}\" has no address of the family of the listener's");
-        names.source().fault(
-            &at.place,
-            problem,
-            "use a listener of the same family, IPv4 or IPv6",
-        );
-    }
-    let targets = Targets::default();
-    targets.replace(Resolved {
-        targets: addresses.iter().map(|a| Target::at(host, *a)).collect(),
-        left: Vec::new(),
-    });
+    let targets = interner.targets(&question);
     let peer = Peer {
         uri: uri.as_str().into(),
         host_port: host_port.as_str().into(),
-        targets: Arc::new(targets),
+        targets: Arc::clone(&targets),
         transport: Transport::Udp,
         secure: false,
     };
-    let addresses = addresses.into_iter().map(|value| At {
-        place: at.place.clone(),
-        value,
-    });
-    Some((peer, addresses.collect()))
+    let place = at.place.clone();
+    let Ok(ip) = host.parse::<IpAddr>() else {
+        let value = Named { question, targets };
+        let name = Some(At { place, value });
+        return Some(NamedPeer {
+            peer,
+            literal: None,
+            name,
+        });
+    };
+    if ip.is_ipv4() != local.is_ipv4() {
+        let problem = format!("\"{host}\" is no address of the family of the listener's");
+        let remedy = "use a listener of the same family, IPv4 or IPv6";
+        names.source().fault(&at.place, problem, remedy);
+        return None;
+    }
+    let address = SocketAddr::new(ip, port.unwrap_or(question.service.default_port()));
+    if !targets.contains(address) {
+        targets.replace(Resolved {
+            targets: vec![Target::at(host, address)],
+            left: Vec::new(),
+        });
+    }
+    Some(NamedPeer {
+        peer,
+        literal: Some(At {
+            place,
+            value: address,
+        }),
+        name: None,
+    })
 }
 
 /// A trunk without `match` is its peers' addresses with their ports, and, where no other trunk of
@@ -204,7 +232,7 @@ fn finish(draft: Draft<'_>, interner: &mut Interner) -> Option<Trunk> {
         listen,
         policy,
         pstn_to,
-        peers,
+        named,
         sources,
     } = draft;
     let name = &entry.name.as_ref()?.value;
@@ -217,10 +245,10 @@ fn finish(draft: Draft<'_>, interner: &mut Interner) -> Option<Trunk> {
         tags: entry.tags.clone(),
         listen,
         also_listen: Vec::new(),
-        peers,
+        peers: named.into_iter().map(|named| named.peer).collect(),
         balance: entry.balance,
         sources: sources.into_iter().map(|at| at.value).collect(),
-        follows_peers: false,
+        follows_peers: entry.sources.is_none(),
         certificates: Vec::new(),
         oversize: Oversize::default(),
         policy: policy?,

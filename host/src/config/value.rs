@@ -238,8 +238,8 @@ pub struct PeerUri {
     pub host_port: String,
     /// Host without the brackets of an IPv6 address.
     pub host: String,
-    /// Port; 5060 unless written.
-    pub port: u16,
+    /// Port, if written.
+    pub port: Option<u16>,
 }
 
 /// A SIP URI of a peer: a host, perhaps a port, nobody's number.
@@ -283,7 +283,7 @@ pub fn peer(text: &str) -> Result<PeerUri, Complaint> {
             .trim_start_matches('[')
             .trim_end_matches(']')
             .to_owned(),
-        port: uri.port.unwrap_or(5060),
+        port: uri.port,
     })
 }
 
@@ -337,7 +337,7 @@ mod tests {
     #[test]
     fn a_peer_is_a_host() {
         let gw = peer("sip:gw.example.com").unwrap();
-        assert_eq!((gw.host_port.as_str(), gw.port), ("gw.example.com", 5060));
+        assert_eq!((gw.host_port.as_str(), gw.port), ("gw.example.com", None));
         let v6 = peer("sip:[2001:db8::1]:5070").unwrap();
         assert_eq!(
             (v6.host.as_str(), v6.host_port.as_str()),

@@ -3,8 +3,10 @@
 //! One change at a time, on the thread that asks for it, never on a shard: compiling takes long.
 //! All or nothing: everything is checked before the first shard hears of it.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use intertrunk_policy::{GenerationInfo, LoadFault, Slot, SlotFault, World};
 use intertrunk_proto::{Listener, PolicyId};
@@ -13,8 +15,12 @@ use serde::Serialize;
 use super::{Node, Running, Unresponsive, with_listeners};
 use crate::config::{self, Admin, Built, Faults, Interner, PolicySource};
 use crate::mailbox::Order;
+use crate::resolve::Resolver;
 use crate::staging::faults_of;
 use crate::world::Live;
+
+/// How long a start or a reload waits for DNS; answers that come later are used then.
+const FIRST_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// What the next change starts from.
 pub(super) struct State {
@@ -26,6 +32,8 @@ pub(super) struct State {
     shards: u16,
     admin: Option<Admin>,
     cdr: Option<PathBuf>,
+    /// Runs once a peer is known by its name.
+    resolver: Option<Resolver>,
 }
 
 /// Why a change was not made. The node goes on as before.
@@ -59,6 +67,9 @@ pub enum ChangeFault {
     /// A shard.
     #[error(transparent)]
     Unresponsive(#[from] Unresponsive),
+    /// The thread that asks DNS.
+    #[error("the system refuses a thread: {0}")]
+    Resolver(#[from] io::Error),
 }
 
 /// What a reload changed.
@@ -79,7 +90,7 @@ struct Next {
 }
 
 impl State {
-    pub(super) fn new(built: Built, interner: Interner) -> State {
+    pub(super) fn new(built: Built, interner: Interner, resolver: Option<Resolver>) -> State {
         State {
             interner,
             path: built.path,
@@ -88,8 +99,20 @@ impl State {
             shards: built.shards,
             admin: built.admin,
             cdr: built.cdr,
+            resolver,
         }
     }
+}
+
+/// Has all names of `built` followed, by a resolver that is started if there is none yet.
+pub(super) fn follow(resolver: &mut Option<Resolver>, built: &Built) -> io::Result<()> {
+    if resolver.is_none() && !built.names.is_empty() {
+        *resolver = Some(Resolver::start()?);
+    }
+    if let Some(resolver) = resolver {
+        resolver.follow(&built.dns, &built.named(), FIRST_ANSWERS_WITHIN);
+    }
+    Ok(())
 }
 
 impl Node {
@@ -141,6 +164,7 @@ impl Node {
         let world: Arc<dyn World> = Arc::new(Live::new(Arc::clone(&snapshot), tables));
         let Next { slots, staged } = self.stage_changed(&state.policies, &built, &world)?;
 
+        follow(&mut state.resolver, &built)?;
         let promoted = staged
             .iter()
             .map(|slot| promote(slot))

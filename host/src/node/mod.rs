@@ -103,6 +103,8 @@ impl Node {
         let bound = transport::bind(&built.snapshot.listeners, built.shards)?;
         let engine = Engine::new().map_err(NodeFault::Engine)?;
         let running = Arc::new(load(&built, &bound.listeners, &engine)?);
+        let mut resolver = None;
+        change::follow(&mut resolver, &built)?;
 
         let record_counters = Arc::<Counters>::default();
         let (records, queue) =
@@ -133,7 +135,7 @@ impl Node {
             clock,
             listeners: bound.listeners,
             running: ArcSwap::new(running),
-            change: Mutex::new(change::State::new(built, options.interner)),
+            change: Mutex::new(change::State::new(built, options.interner, resolver)),
             draining: AtomicBool::new(false),
             mailboxes,
             counters,

@@ -6,6 +6,8 @@ mod admin;
 mod calls;
 mod host;
 mod hostile;
+mod name_server;
+mod names;
 mod phone;
 mod reload;
 mod stop;

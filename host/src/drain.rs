@@ -44,11 +44,13 @@ mod tests {
             Pulse {
                 shard: 0,
                 calls: 0,
+                held: [0; 4],
                 idle: true,
             },
             Pulse {
                 shard: 1,
                 calls,
+                held: [0; 4],
                 idle,
             },
         ]

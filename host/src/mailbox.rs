@@ -6,11 +6,11 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 
 use bytes::Bytes;
-use intertrunk_proto::{CallId, CallView, Flow};
+use intertrunk_proto::{CallId, CallView, Flow, Instant};
 use mio::{Registry, Token, Waker};
 
 use crate::node::Running;
@@ -18,6 +18,8 @@ use crate::shard::Pulse;
 
 /// Datagrams that may wait for a shard.
 pub const DATAGRAMS_MAX: usize = 4096;
+/// Bytes of the datagrams that may wait for a shard.
+pub const BYTES_MAX: usize = 16 << 20;
 /// Orders that may wait for a shard.
 pub const ORDERS_MAX: usize = 256;
 
@@ -28,6 +30,8 @@ pub struct Forwarded {
     pub flow: Flow,
     /// What it is.
     pub bytes: Bytes,
+    /// When it was handed over.
+    pub at: Instant,
 }
 
 /// What the node tells or asks a shard. Answers go into the given channel, which has room.
@@ -59,6 +63,7 @@ pub struct Unreachable;
 pub struct Mailbox {
     datagrams: SyncSender<Forwarded>,
     orders: SyncSender<Order>,
+    waiting: Arc<AtomicUsize>,
     bell: Arc<Bell>,
 }
 
@@ -67,6 +72,7 @@ pub struct Mailbox {
 pub struct Inbox {
     datagrams: Receiver<Forwarded>,
     orders: Receiver<Order>,
+    waiting: Arc<AtomicUsize>,
     bell: Arc<Bell>,
 }
 
@@ -84,17 +90,20 @@ pub fn mailbox(registry: &Registry, token: Token) -> io::Result<(Mailbox, Inbox)
         rung: AtomicBool::new(false),
     };
     let bell = Arc::new(bell);
+    let waiting = Arc::<AtomicUsize>::default();
     let (datagrams, datagrams_in) = mpsc::sync_channel(DATAGRAMS_MAX);
     let (orders, orders_in) = mpsc::sync_channel(ORDERS_MAX);
     let inbox = Inbox {
         datagrams: datagrams_in,
         orders: orders_in,
+        waiting: Arc::clone(&waiting),
         bell: Arc::clone(&bell),
     };
     Ok((
         Mailbox {
             datagrams,
             orders,
+            waiting,
             bell,
         },
         inbox,
@@ -104,13 +113,19 @@ pub fn mailbox(registry: &Registry, token: Token) -> io::Result<(Mailbox, Inbox)
 impl Mailbox {
     /// Hands over a datagram, or gives it back when the queue is full or the shard is gone.
     pub fn forward(&self, letter: Forwarded) -> Result<(), Forwarded> {
-        self.datagrams
-            .try_send(letter)
-            .map_err(|error| match error {
+        let bytes = letter.bytes.len();
+        if self.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes > BYTES_MAX {
+            self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(letter);
+        }
+        self.datagrams.try_send(letter).map_err(|error| {
+            self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+            match error {
                 mpsc::TrySendError::Full(letter) | mpsc::TrySendError::Disconnected(letter) => {
                     letter
                 }
-            })?;
+            }
+        })?;
         self.bell.ring();
         Ok(())
     }
@@ -131,7 +146,10 @@ impl Inbox {
 
     /// The next datagram.
     pub fn datagram(&self) -> Option<Forwarded> {
-        self.datagrams.try_recv().ok()
+        let letter = self.datagrams.try_recv().ok()?;
+        self.waiting
+            .fetch_sub(letter.bytes.len(), Ordering::Relaxed);
+        Some(letter)
     }
 
     /// The next order.
@@ -166,6 +184,7 @@ mod tests {
         Forwarded {
             flow,
             bytes: Bytes::from_static(b"x"),
+            at: Instant::default(),
         }
     }
 
@@ -187,6 +206,23 @@ mod tests {
         assert!(matches!(inbox.next_order(), Some(Order::Drain)));
         assert!(inbox.datagram().is_some());
         mailbox.forward(letter()).unwrap();
+    }
+
+    #[test]
+    fn large_datagrams_fill_it_by_their_bytes() {
+        let poll = Poll::new().unwrap();
+        let (mailbox, inbox) = mailbox(poll.registry(), BELL).unwrap();
+        let large = || Forwarded {
+            bytes: Bytes::from_static(&[0; 1 << 16]),
+            ..letter()
+        };
+        for _ in 0..BYTES_MAX >> 16 {
+            mailbox.forward(large()).unwrap();
+        }
+        assert!(mailbox.forward(large()).is_err());
+        assert!(mailbox.forward(letter()).is_err());
+        inbox.datagram().unwrap();
+        mailbox.forward(large()).unwrap();
     }
 
     #[test]

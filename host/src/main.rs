@@ -11,6 +11,7 @@ mod config;
 mod demo;
 mod drain;
 mod mailbox;
+mod memory;
 mod node;
 mod observe;
 mod resolve;

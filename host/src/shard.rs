@@ -14,9 +14,9 @@ use bytes::Bytes;
 use intertrunk_policy::{Engine, Runner};
 use intertrunk_proto::ask::{Answer, Pin, PolicyFault, Query};
 use intertrunk_proto::{
-    AskId, B2bua, Event, Flow, Input, Output, PolicyId, TransmitId, owner_shard,
+    AskId, B2bua, Event, Flow, Input, Instant, Output, PolicyId, TransmitId, owner_shard,
 };
-use intertrunk_sip::{Limits, Message, Name, Read, peek_call_id, read, reply, response_address};
+use intertrunk_sip::{Message, peek_call_id};
 use mio::{Events, Poll, Token};
 
 use crate::clock::{self, Clock};
@@ -36,8 +36,6 @@ const TIMEOUTS_A_TURN: usize = 256;
 /// A decision that took longer than this many microseconds waits until what came meanwhile has been
 /// read: a CANCEL among it must win, or somebody would be dialled for a caller who is gone (K1).
 const PROMPT_DECISION_US: u32 = 2000;
-/// Seconds after which a caller that was shed may try again.
-const RETRY_AFTER: &str = "2";
 
 /// Which part of the work is this shard's.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +79,8 @@ pub struct Pulse {
     pub shard: u16,
     /// Calls that are up.
     pub calls: usize,
+    /// Calls, transactions, dialogs and questions that are held in memory.
+    pub held: [usize; 4],
     /// Whether nothing at all is left to do: no call and no transaction.
     pub idle: bool,
 }
@@ -96,6 +96,8 @@ pub struct Shard {
     events: Events,
     sockets: Vec<UdpSocket>,
     readable: Vec<bool>,
+    /// When each socket was last known to have nothing.
+    empty_at: Vec<Instant>,
     inbox: Inbox,
     forwarded_left: bool,
     mailboxes: Arc<[Mailbox]>,
@@ -150,6 +152,7 @@ impl Shard {
             runner: Runner::new(&engine),
             events: Events::with_capacity(sockets.len() + 1),
             readable: vec![true; sockets.len()],
+            empty_at: vec![clock.now(); sockets.len()],
             forwarded_left: false,
             due: VecDeque::new(),
             late: VecDeque::new(),
@@ -198,8 +201,13 @@ impl Shard {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return,
             woken => woken.expect("epoll_wait fails only on a wrong argument"),
         }
+        let now = self.clock.now();
         for event in &self.events {
-            if let Some(readable) = self.readable.get_mut(event.token().0) {
+            let socket = event.token().0;
+            if let Some(readable) = self.readable.get_mut(socket) {
+                if !*readable {
+                    self.empty_at[socket] = now;
+                }
                 *readable = true;
             }
         }
@@ -227,10 +235,11 @@ impl Shard {
     fn take_forwarded(&mut self) {
         self.forwarded_left = true;
         for _ in 0..DATAGRAMS_A_TURN {
-            let Some(Forwarded { flow, bytes }) = self.inbox.datagram() else {
+            let Some(Forwarded { flow, bytes, at }) = self.inbox.datagram() else {
                 self.forwarded_left = false;
                 return;
             };
+            self.b2bua.waiting_since(Some(at));
             self.handle(Input::Received { flow, bytes });
             if self.has_waited() {
                 return;
@@ -240,13 +249,18 @@ impl Shard {
 
     fn take_datagrams(&mut self) {
         for socket in 0..self.sockets.len() {
+            // A datagram is no older than the last time that its socket was empty.
+            self.b2bua.waiting_since(Some(self.empty_at[socket]));
             for _ in 0..DATAGRAMS_A_TURN {
                 if !self.readable[socket] || self.has_waited() {
                     break;
                 }
                 match self.sockets[socket].receive(&mut self.buffer) {
                     Ok(Some((flow, length))) => self.receive(flow, length),
-                    Ok(None) => self.readable[socket] = false,
+                    Ok(None) => {
+                        self.readable[socket] = false;
+                        self.empty_at[socket] = self.clock.now();
+                    }
                     Err(error) => tracing::debug!("receiving failed: {error}"),
                 }
             }
@@ -301,7 +315,8 @@ impl Shard {
         if owner == shard {
             return self.handle(Input::Received { flow, bytes });
         }
-        match self.mailboxes[usize::from(owner)].forward(Forwarded { flow, bytes }) {
+        let at = self.clock.now();
+        match self.mailboxes[usize::from(owner)].forward(Forwarded { flow, bytes, at }) {
             Ok(()) => self.count(Count::DatagramsForwarded),
             Err(letter) => self.shed(letter),
         }
@@ -440,30 +455,14 @@ impl Shard {
         }
     }
 
-    /// The owner's mailbox is full. A new call is refused without remembering it (RFC 3261 §8.2.7);
-    /// everything else will be sent again by its sender.
-    fn shed(&self, letter: Forwarded) {
+    /// The owner's mailbox is full: a new call is refused by this shard.
+    fn shed(&mut self, letter: Forwarded) {
         self.count(Count::DatagramsShed);
-        let Forwarded { flow, bytes } = letter;
-        if !bytes.starts_with(b"INVITE ") || self.running.snapshot.identify(flow).is_none() {
-            return;
+        let Forwarded { flow, bytes, .. } = letter;
+        self.b2bua.refuse_unheard(flow, bytes, self.clock.now());
+        while let Some(output) = self.b2bua.poll_output() {
+            self.carry_out(output);
         }
-        let Read::Message(invite) = read(bytes, &Limits::default()) else {
-            return;
-        };
-        let (None, Ok(via)) = (invite.to_tag(), invite.via()) else {
-            return;
-        };
-        let remote = response_address(&via, flow.remote);
-        let mut refusal = reply(
-            &invite,
-            503,
-            "Service Unavailable",
-            Some("shed"),
-            Some(flow.remote),
-        );
-        refusal.header(Name::RetryAfter, RETRY_AFTER);
-        let _ = self.send(Flow { remote, ..flow }, &refusal.finish(None));
     }
 
     fn pulse(&self) -> Pulse {
@@ -471,6 +470,7 @@ impl Shard {
         Pulse {
             shard: self.share.shard,
             calls,
+            held: self.b2bua.holdings(),
             idle: self.b2bua.is_idle(),
         }
     }

@@ -7,6 +7,7 @@
 mod answered;
 mod dead_peers;
 mod identity;
+mod overload;
 mod reasons;
 mod refused;
 mod reliable;

@@ -185,6 +185,14 @@ impl World {
         &self.states[place]
     }
 
+    /// Changes limits of the host, until the next reload.
+    pub fn restrain(&mut self, edit: impl FnOnce(&mut Snapshot)) {
+        let mut snapshot = Snapshot::clone(&self.snapshot);
+        edit(&mut snapshot);
+        self.snapshot = Arc::new(snapshot);
+        self.input(Input::Config(Arc::clone(&self.snapshot)));
+    }
+
     /// What DNS says of a trunk's peer from now on: addresses with their priorities.
     pub fn resolve(&mut self, name: &str, answer: &[(&str, u16)]) {
         let Some(trunk) = self.snapshot.trunk_named(name) else {

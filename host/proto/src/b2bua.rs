@@ -8,6 +8,8 @@
 //! ```
 //! A datagram of an unknown source that belongs to no dialog is dropped without an answer.
 
+mod shed;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -21,6 +23,7 @@ use crate::dialog::session_timer::is_too_small;
 use crate::event::{DropCause, Event};
 use crate::io::{AskId, CallId, Flow, Input, Output};
 use crate::listener::Transport;
+use crate::overload::Gate;
 use crate::rng::origin_of;
 use crate::snapshot::Snapshot;
 use crate::time::Instant;
@@ -36,6 +39,7 @@ pub struct B2bua {
     core: Core,
     calls: SlotMap<CallKey, Call>,
     draining: bool,
+    gate: Gate,
     read_limits: intertrunk_sip::Limits,
 }
 
@@ -55,6 +59,7 @@ impl B2bua {
             core,
             calls: SlotMap::with_key(),
             draining: false,
+            gate: Gate::default(),
             read_limits,
         }
     }
@@ -318,9 +323,6 @@ impl B2bua {
 
     /// Checks a new INVITE in the order of RFC 3261 §8.2 and makes a call of it.
     fn invite(&mut self, flow: Flow, invite: Message, trunk: &Arc<Trunk>) {
-        let limits = self.core.snapshot.limits;
-        let full = self.calls.len() >= limits.calls_max
-            || self.core.table.len() >= limits.transactions_max;
         let policy = self.core.snapshot.policy(trunk.policy).cloned();
         let origin = origin_of(&invite, self.core.call_id_key);
         let secure = self.core.snapshot.listeners.transport(flow.listener) == Transport::Tls;
@@ -340,13 +342,16 @@ impl B2bua {
         } else if invite.contact().is_none() {
             // Without a Contact there is nobody to send the BYE to (RFC 3261 §8.1.1.8).
             Some(400)
-        } else if self.draining || full {
+        } else if self.draining {
             Some(503)
         } else {
             None
         };
         if let Some(code) = code {
             return self.answer(flow, &invite, code);
+        }
+        if let Err(load) = self.admit(&invite) {
+            return self.shed(flow, &invite, load);
         }
         let seat = Seat::take(trunk, Direction::In);
         let (Some(policy), Some(seat)) = (policy, seat) else {
@@ -407,7 +412,12 @@ impl B2bua {
                 b.header_fmt(Name::MinSe, format_args!("{least}"));
             }
             503 => {
-                b.header(Name::RetryAfter, "5");
+                let retry_after = self
+                    .core
+                    .snapshot
+                    .overload
+                    .retry_after_s(&mut self.core.rng);
+                b.header(Name::RetryAfter, retry_after.to_string());
             }
             _ => {}
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::ask::{PolicyFault, Tag};
 use crate::io::{CallId, Flow, TrunkId};
+use crate::overload::Load;
 use crate::time::Instant;
 
 /// Why bytes were thrown away without an answer.
@@ -236,6 +237,13 @@ pub enum Event {
         flow: Flow,
         /// The code sent.
         code: u16,
+    },
+    /// A new call was refused because of overload.
+    Shed {
+        /// What there was too much of.
+        load: Load,
+        /// Given once a second at most: how many there were since it was given last.
+        since_told: Option<u64>,
     },
     /// Bytes were thrown away.
     Dropped {

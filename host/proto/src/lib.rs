@@ -16,6 +16,7 @@ mod io;
 pub mod judge;
 mod limits;
 mod listener;
+mod overload;
 mod oversize;
 pub mod query;
 mod rng;
@@ -33,8 +34,9 @@ pub use event::{AttemptRecord, DropCause, EndedBy, Event, LadderStep, LadderWhat
 pub use io::{
     AskId, CallId, Connection, Flow, Input, ListenerId, Output, PolicyId, TransmitId, TrunkId,
 };
-pub use limits::Limits;
+pub use limits::{CALL_BYTES, Limits, MESSAGE_BYTES, TRANSACTION_BYTES};
 pub use listener::{Listener, Listeners, Transport};
+pub use overload::{Load, Overload};
 pub use rng::{Rng, owner_shard};
 pub use snapshot::{Fallback, Policy, Snapshot, SnapshotFault, Timers};
 pub use time::Instant;

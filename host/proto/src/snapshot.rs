@@ -8,6 +8,7 @@ use crate::certificate::shared_certificate;
 use crate::io::{Flow, ListenerId, PolicyId, TrunkId};
 use crate::limits::Limits;
 use crate::listener::{Listener, Listeners};
+use crate::overload::Overload;
 use crate::trunk::{Claim, Trunk};
 
 /// What happens to a call whose policy gave no usable verdict.
@@ -94,6 +95,8 @@ pub struct Snapshot {
     pub policies: Vec<Arc<Policy>>,
     /// Bounds.
     pub limits: Limits,
+    /// When new calls are refused.
+    pub overload: Overload,
     /// Timer values.
     pub timers: Timers,
     /// Whether explanations are kept for live calls.
@@ -124,6 +127,7 @@ impl Snapshot {
             trunks,
             policies: policies.into_iter().map(Arc::new).collect(),
             limits: Limits::default(),
+            overload: Overload::default(),
             timers: Timers::default(),
             explain: true,
         })

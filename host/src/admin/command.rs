@@ -10,7 +10,8 @@ use intertrunk_proto::trunk::Health;
 use serde::Serialize;
 
 use super::view::{
-    CallLine, EndedCall, ListenerView, LiveCall, PolicyView, StatusView, Time, TrunkView, Why,
+    CallLine, EndedCall, HeldView, ListenerView, LiveCall, PolicyView, StatusView, Time, TrunkView,
+    Why,
 };
 use crate::node::{ChangeFault, Node, Unresponsive};
 use crate::observe::metrics;
@@ -152,6 +153,7 @@ fn ready(node: &Node) -> Result<Reply, Refusal> {
 fn status(node: &Node) -> Result<Reply, Refusal> {
     let calendar = node.clock().calendar();
     let addresses = node.addresses().into_iter();
+    let pulses = node.pulse()?;
     Ok(json(&StatusView {
         node: &node.running().snapshot.node,
         version: env!("CARGO_PKG_VERSION"),
@@ -159,7 +161,9 @@ fn status(node: &Node) -> Result<Reply, Refusal> {
         started_at: Time::of(intertrunk_proto::Instant::default(), &calendar),
         uptime_s: calendar.uptime().as_secs(),
         shards: node.shards(),
-        calls: node.pulse()?.iter().map(|pulse| pulse.calls).sum(),
+        calls: pulses.iter().map(|pulse| pulse.calls).sum(),
+        held: HeldView::new(&pulses),
+        memory: node.running().memory,
         listeners: addresses
             .map(|(n, address)| ListenerView {
                 name: n.to_string(),

@@ -13,6 +13,8 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use crate::clock::Calendar;
+use crate::memory::Memory;
+use crate::shard::Pulse;
 
 /// A call record, as one line of the CDR file has it.
 #[derive(Debug, Serialize)]
@@ -351,12 +353,38 @@ pub struct StatusView<'n> {
     pub shards: usize,
     /// Calls that are up.
     pub calls: usize,
+    /// What is held in memory.
+    pub held: HeldView,
+    /// What it takes of memory at its limits, in bytes.
+    pub memory: Memory,
     /// Where it listens.
     pub listeners: Vec<ListenerView>,
     /// What decides.
     pub policies: Vec<PolicyView>,
     /// Everything counted since the start.
     pub counters: BTreeMap<String, u64>,
+}
+
+/// What is held in memory, with what has ended and still waits for its transactions.
+#[derive(Debug, Serialize)]
+pub struct HeldView {
+    calls: usize,
+    transactions: usize,
+    dialogs: usize,
+    questions: usize,
+}
+
+impl HeldView {
+    /// Of all shards together.
+    pub fn new(pulses: &[Pulse]) -> HeldView {
+        let sum = |n: usize| pulses.iter().map(|pulse| pulse.held[n]).sum();
+        HeldView {
+            calls: sum(0),
+            transactions: sum(1),
+            dialogs: sum(2),
+            questions: sum(3),
+        }
+    }
 }
 
 /// A listener.

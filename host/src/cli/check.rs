@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::{exit, say, say_json};
 use crate::config::{self, Built, Fault, Interner, Severity};
+use crate::memory::{Memory, in_words};
 use crate::resolve;
 use crate::staging;
 use crate::world::Live;
@@ -37,6 +38,7 @@ pub struct CheckArgs {
 struct Report {
     faults: Vec<Fault>,
     policies: Vec<Passed>,
+    memory: Option<Memory>,
     #[serde(skip)]
     contents: String,
 }
@@ -80,6 +82,7 @@ fn check_policies(built: &Built) -> anyhow::Result<Report> {
     let mut report = Report {
         faults,
         contents: contents(built),
+        memory: Some(built.memory()),
         ..Report::default()
     };
     match staging::stage_all(&engine, built, &world) {
@@ -100,9 +103,12 @@ fn contents(built: &Built) -> String {
     let listeners = counted(snapshot.listeners.len(), "listener");
     let trunks = counted(snapshot.trunks.len(), "trunk");
     let tables = counted(built.tables.0.len(), "table");
+    let memory = built.memory();
     format!(
-        "{}: {listeners}, {trunks}, {tables}\n",
-        built.path.display()
+        "{}: {listeners}, {trunks}, {tables}\nmemory: at most {}, of it {} for calls\n",
+        built.path.display(),
+        in_words(memory.total),
+        in_words(memory.calls)
     )
 }
 

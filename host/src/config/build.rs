@@ -10,7 +10,7 @@ use super::dns::PeerName;
 use super::file::{AdminEntry, File, ListenEntry};
 use super::intern::Interner;
 use super::read::{At, Place, Source, nearest};
-use super::{Admin, Built, policy, table, trunk};
+use super::{Admin, Built, PolicySource, policy, table, trunk};
 use crate::tables::Tables;
 
 /// Every name that the file defines, also of entries that are wrong otherwise: a reference to one
@@ -41,7 +41,7 @@ pub fn build(source: &Source<'_>, file: &File, interner: &mut Interner) -> Optio
     if source.has_errors() {
         return None;
     }
-    let (slots, sources) = policies.into_iter().unzip();
+    let (slots, sources): (_, Vec<PolicySource>) = policies.into_iter().unzip();
     let snapshot = Snapshot::new(
         file.node.as_deref().unwrap_or("intertrunk"),
         listeners,
@@ -52,14 +52,21 @@ pub fn build(source: &Source<'_>, file: &File, interner: &mut Interner) -> Optio
         .map_err(|fault| source.fault(&Place::default(), fault, "give each source to one trunk"))
         .ok()?;
     let mut snapshot = snapshot;
+    let shards = file.shards.unwrap_or_else(cores);
     snapshot.timers.target_rest = file.dns.rest;
+    snapshot.overload = file.overload.of_shard(shards);
+    let instances: Vec<usize> = sources.iter().map(|p| p.options.memory_bytes).collect();
+    snapshot.limits = file.limits.of_shard(source, shards, &instances);
+    if source.has_errors() {
+        return None;
+    }
     let asked = asked.into_iter().map(|at| PeerName::new(source, at));
     Some(Built {
         path: source.path().to_owned(),
         snapshot: Arc::new(snapshot),
         dns: file.dns.dns.clone(),
         names: asked.collect(),
-        shards: file.shards.unwrap_or_else(cores),
+        shards,
         policies: sources,
         tables: Arc::new(Tables(tables)),
         admin,

@@ -12,6 +12,7 @@ use intertrunk_proto::trunk::{
 };
 
 use super::dns::{self, DnsEntry};
+use super::overload::{self, LimitsEntry, OverloadEntry};
 use super::read::{At, Place, Section, Source};
 use super::value::{self, PeerUri};
 
@@ -26,6 +27,8 @@ pub struct File {
     pub admin: Option<AdminEntry>,
     pub cdr_dir: Option<String>,
     pub dns: DnsEntry,
+    pub overload: OverloadEntry,
+    pub limits: LimitsEntry,
 }
 
 /// `[[listen]]`
@@ -121,6 +124,12 @@ pub fn read(source: &Source<'_>) -> Option<File> {
         dns: root
             .section("dns")
             .map_or_else(DnsEntry::default, |s| dns::read(s, source)),
+        overload: root
+            .section("overload")
+            .map_or_else(OverloadEntry::default, |s| overload::read(s, source)),
+        limits: root
+            .section("limits")
+            .map_or_else(LimitsEntry::default, overload::limits),
     };
     node.into_iter().for_each(Section::finish);
     for (key, inner) in [("journal", "dir"), ("hep", "collector")] {

@@ -9,6 +9,7 @@ mod dns;
 mod fault;
 mod file;
 mod intern;
+mod overload;
 mod policy;
 mod read;
 mod table;
@@ -23,6 +24,7 @@ use intertrunk_cases::Suite;
 use intertrunk_policy::Options;
 use intertrunk_proto::{PolicyId, Snapshot};
 
+use crate::memory::Memory;
 use crate::resolve::Dns;
 use crate::tables::Tables;
 use read::{At, Source};
@@ -54,6 +56,18 @@ pub struct Built {
     pub cdr: Option<PathBuf>,
     /// Keys that are right but have no effect, and the like.
     pub warnings: Vec<Fault>,
+}
+
+impl Built {
+    /// What it takes of memory at its limits.
+    pub fn memory(&self) -> Memory {
+        let sizes: Vec<usize> = self
+            .policies
+            .iter()
+            .map(|p| p.options.memory_bytes)
+            .collect();
+        Memory::of(&self.snapshot.limits, self.shards, &sizes)
+    }
 }
 
 /// One policy as configured, ready to be staged.

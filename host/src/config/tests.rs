@@ -9,6 +9,8 @@ use intertrunk_proto::trunk::{Balance, HistoryForm, SourceMatch, TrunkKind};
 
 use super::*;
 
+mod load;
+
 const LAN: &str = "[[listen]]\nname = \"lan\"\naddress = \"127.0.0.1:5060\"\n";
 const MAIN: &str = "[policy.main]\nmodule = \"builtin:standard\"\n";
 

@@ -172,6 +172,7 @@ impl Node {
         let running = Arc::new(Running {
             snapshot,
             world,
+            memory: built.memory(),
             slots,
         });
         self.running.store(Arc::clone(&running));

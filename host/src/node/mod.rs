@@ -306,6 +306,7 @@ fn load(built: &Built, listeners: &[Arc<Listener>], engine: &Engine) -> Result<R
     Ok(Running {
         snapshot,
         world,
+        memory: built.memory(),
         slots,
     })
 }

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use intertrunk_policy::{Slot, World};
 use intertrunk_proto::{PolicyId, Snapshot};
 
+use crate::memory::Memory;
+
 /// A configuration in use. Each shard holds the same one until it is given the next.
 pub struct Running {
     /// What the machines work with.
     pub snapshot: Arc<Snapshot>,
     /// What policies are told when they ask.
     pub world: Arc<dyn World>,
+    /// What it takes of memory at its limits.
+    pub memory: Memory,
     /// The slot of each policy.
     pub slots: Vec<(PolicyId, Arc<Slot>)>,
 }

@@ -21,11 +21,13 @@ use crate::admin::view::RecordView;
 use crate::clock::Clock;
 
 /// Records that may wait to be written.
-const QUEUE_MAX: usize = 8192;
+pub const QUEUE_MAX: usize = 8192;
 /// Records of ended calls that `why` can still explain.
-const RECENT_MAX: usize = 1024;
+pub const RECENT_MAX: usize = 1024;
 /// Records that may wait for one subscriber; it misses the rest.
 const SUBSCRIBER_MAX: usize = 4096;
+/// What one record takes at most, with a ladder of usual length.
+pub const RECORD_BYTES: usize = 4096;
 /// Pause between two batches, so that a busy node wakes the thread fifty times a second and not
 /// once for each call.
 const GATHER: Duration = Duration::from_millis(20);

@@ -97,6 +97,13 @@ pub fn line(event: &Event, snapshot: &Snapshot) {
             ended_by = record.ended_by.as_str(),
             "call ended"
         ),
+        Event::Shed {
+            load,
+            since_told: Some(calls),
+        } => warn!(calls, load = load.as_str(), "overload: new calls refused"),
+        Event::Shed {
+            since_told: None, ..
+        } => {}
         Event::Refused { flow, code } => debug!(remote = %flow.remote, code, "request refused"),
         Event::Dropped {
             flow,

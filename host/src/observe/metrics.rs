@@ -5,8 +5,8 @@
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use intertrunk_proto::DropCause;
 use intertrunk_proto::ask::PolicyFault;
+use intertrunk_proto::{DropCause, Load};
 
 /// Declares [`Count`] and the series behind each of its members.
 macro_rules! counts {
@@ -36,6 +36,10 @@ counts! {
     DroppedOverload = "datagrams_dropped" { "cause=\"overload\"" }, "Datagrams thrown away.";
     Retransmissions = "retransmissions_absorbed", "Messages that came again.";
     RequestsRefused = "requests_refused", "Requests refused before they became a call.";
+    ShedCalls = "calls_shed" { "load=\"calls\"" }, "New calls refused because of overload.";
+    ShedRate = "calls_shed" { "load=\"rate\"" }, "New calls refused because of overload.";
+    ShedLag = "calls_shed" { "load=\"lag\"" }, "New calls refused because of overload.";
+    ShedMailbox = "calls_shed" { "load=\"mailbox\"" }, "New calls refused because of overload.";
     CallsStarted = "calls_started", "INVITEs admitted.";
     CallsAnswered = "calls_answered", "Calls answered.";
     Ended2xx = "calls_ended" { "class=\"2xx\"" }, "Calls that ended, by the code that the caller got.";
@@ -101,6 +105,17 @@ impl From<DropCause> for Count {
             DropCause::StrayResponse => Count::DroppedStrayResponse,
             DropCause::StrayAck => Count::DroppedStrayAck,
             DropCause::Overload => Count::DroppedOverload,
+        }
+    }
+}
+
+impl From<Load> for Count {
+    fn from(load: Load) -> Count {
+        match load {
+            Load::Calls => Count::ShedCalls,
+            Load::Rate => Count::ShedRate,
+            Load::Lag => Count::ShedLag,
+            Load::Mailbox => Count::ShedMailbox,
         }
     }
 }

@@ -52,6 +52,7 @@ impl Observer {
                 self.records.put(Arc::from(record));
             }
             Event::Refused { .. } => counters.add(Count::RequestsRefused),
+            Event::Shed { load, .. } => counters.add(load.into()),
             Event::Dropped { cause, .. } => counters.add(cause.into()),
             Event::LateAnswer => counters.add(Count::LateAnswers),
             Event::Retransmitted { .. } => counters.add(Count::Retransmissions),

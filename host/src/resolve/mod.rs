@@ -75,12 +75,18 @@ pub struct Question {
 pub enum Service {
     /// SIP over UDP.
     Udp,
+    /// SIP over TCP.
+    Tcp,
+    /// SIP over TLS.
+    Tls,
 }
 
 impl From<Transport> for Service {
     fn from(transport: Transport) -> Service {
         match transport {
             Transport::Udp => Service::Udp,
+            Transport::Tcp => Service::Tcp,
+            Transport::Tls => Service::Tls,
         }
     }
 }
@@ -90,6 +96,8 @@ impl Service {
     fn naptr(self) -> &'static str {
         match self {
             Service::Udp => "SIP+D2U",
+            Service::Tcp => "SIP+D2T",
+            Service::Tls => "SIPS+D2T",
         }
     }
 
@@ -97,6 +105,8 @@ impl Service {
     fn owner(self) -> Name {
         let labels = match self {
             Service::Udp => ["_sip", "_udp"],
+            Service::Tcp => ["_sip", "_tcp"],
+            Service::Tls => ["_sips", "_tcp"],
         };
         Name::from_labels(labels).expect("both labels are short and of ASCII")
     }
@@ -104,7 +114,8 @@ impl Service {
     /// The port where neither URI nor SRV name one (RFC 3261 §19.1.2).
     pub fn default_port(self) -> u16 {
         match self {
-            Service::Udp => 5060,
+            Service::Udp | Service::Tcp => 5060,
+            Service::Tls => 5061,
         }
     }
 }

@@ -8,6 +8,7 @@ mod host;
 mod hostile;
 mod name_server;
 mod names;
+mod overload;
 mod phone;
 mod reload;
 mod stop;

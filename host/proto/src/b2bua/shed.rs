@@ -1,0 +1,67 @@
+//! A new call refused under overload: answered from its own bytes and forgotten (RFC 3261 §8.2.7).
+//!
+//! Never looks at what belongs to a call or a transaction: those passed before.
+
+use bytes::Bytes;
+use intertrunk_sip::{Message, Method, Name, Read, Token, read, reason_phrase, reply};
+
+use super::B2bua;
+use crate::event::Event;
+use crate::io::Flow;
+use crate::overload::Load;
+use crate::query::is_emergency;
+use crate::rng::origin_of;
+use crate::time::Instant;
+
+impl B2bua {
+    /// What is handled from now on may have waited since `at`; it has not waited if `None`. Costs
+    /// nothing, so a shell may say it for every message.
+    pub fn waiting_since(&mut self, at: Option<Instant>) {
+        self.gate.waiting_since(at);
+    }
+
+    /// Refuses a new call that its own shard has no room to hear of. Whatever else these bytes are
+    /// is thrown away: its sender will send it again.
+    pub fn refuse_unheard(&mut self, flow: Flow, bytes: Bytes, now: Instant) {
+        self.core.now = now.max(self.core.now);
+        if !bytes.starts_with(b"INVITE ") || self.core.snapshot.identify(flow).is_none() {
+            return;
+        }
+        if let Read::Message(invite) = read(bytes, &self.read_limits)
+            && invite.to_tag().is_none()
+        {
+            self.shed(flow, &invite, Load::Mailbox);
+        }
+    }
+
+    /// Whether a new call may come in. An emergency call may always, down to the last reserve.
+    pub(super) fn admit(&mut self, invite: &Message) -> Result<(), Load> {
+        let (limits, core) = (self.core.snapshot.limits, &self.core);
+        let emergency = *invite.method() == Method::Invite && is_emergency(invite.request_uri());
+        let reserve = if emergency {
+            limits.emergency_reserve
+        } else {
+            0
+        };
+        let has_room = self.calls.len() < limits.calls_max + reserve
+            && core.table.len() < limits.transactions_max + 4 * reserve;
+        if emergency && has_room {
+            return Ok(());
+        }
+        self.gate.admit(&core.snapshot.overload, has_room, core.now)
+    }
+
+    /// 503 with Retry-After, outside of any transaction. The same request gets the same tag each
+    /// time that it comes.
+    pub(super) fn shed(&mut self, flow: Flow, invite: &Message, load: Load) {
+        let core = &mut self.core;
+        let tag = Token(origin_of(invite, core.call_id_key)).to_string();
+        let phrase = reason_phrase(503);
+        let mut refusal = reply(invite, 503, phrase, Some(&tag), Some(flow.remote));
+        let retry_after = core.snapshot.overload.retry_after_s(&mut core.rng);
+        refusal.header(Name::RetryAfter, retry_after.to_string());
+        core.transmit(flow.back_to_sender(invite), refusal.finish(None));
+        let since_told = self.gate.refused(core.now);
+        core.event(Event::Shed { load, since_told });
+    }
+}

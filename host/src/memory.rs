@@ -1,0 +1,91 @@
+//! What a node takes of memory when everything that is bounded has reached its bound.
+//!
+//! Computed from the configuration alone. Allows for messages of
+//! [`MESSAGE_BYTES`](intertrunk_proto::MESSAGE_BYTES); a call with larger ones takes more, up to the
+//! 64 KiB that one datagram can bring. Code, compiled policies and tables come on top: they do not
+//! grow with calls.
+
+use intertrunk_proto::Limits;
+use serde::Serialize;
+
+use crate::mailbox;
+use crate::observe::cdr;
+use crate::transport::DATAGRAM_BYTES_MAX;
+
+/// Generations of a policy that run at the same time during a swap.
+const GENERATIONS: usize = 2;
+
+/// The parts in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Memory {
+    /// Calls and transactions.
+    pub calls: usize,
+    /// Mailboxes and receive buffers.
+    pub queues: usize,
+    /// Linear memory of policies.
+    pub policies: usize,
+    /// Records on their way to disk, and those of calls that ended lately.
+    pub records: usize,
+    /// All of it.
+    pub total: usize,
+}
+
+impl Memory {
+    /// Of so many shards, each with these limits, and of policies with instances of these sizes.
+    pub fn of(limits: &Limits, shards: u16, instances: &[usize]) -> Memory {
+        let shards = usize::from(shards);
+        let calls = limits.bytes().saturating_mul(shards);
+        let queues = (mailbox::BYTES_MAX + DATAGRAM_BYTES_MAX) * shards;
+        // One instance more than there are shards: cases run on none of them.
+        let copies = GENERATIONS * (shards + 1);
+        let instances = instances.iter().copied().fold(0, usize::saturating_add);
+        let policies = instances.saturating_mul(copies);
+        let records = (cdr::QUEUE_MAX + cdr::RECENT_MAX) * cdr::RECORD_BYTES;
+        let parts = [calls, queues, policies, records];
+        Memory {
+            calls,
+            queues,
+            policies,
+            records,
+            total: parts.into_iter().fold(0, usize::saturating_add),
+        }
+    }
+
+    /// What is there whatever the limits are.
+    pub fn fixed(shards: u16, instances: &[usize]) -> usize {
+        let nothing = Limits {
+            calls_max: 0,
+            transactions_max: 0,
+            emergency_reserve: 0,
+            ..Limits::default()
+        };
+        Memory::of(&nothing, shards, instances).total
+    }
+}
+
+/// In the unit that people read.
+pub fn in_words(bytes: usize) -> String {
+    let mib = bytes.div_ceil(1 << 20);
+    match mib {
+        0..10_240 => format!("{mib} MiB"),
+        _ => format!("{} GiB", mib.div_ceil(1024)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_add_up_and_grow_with_shards() {
+        let limits = Limits::default();
+        let one = Memory::of(&limits, 1, &[32 << 20]);
+        let two = Memory::of(&limits, 2, &[32 << 20]);
+        assert_eq!(one.calls, limits.bytes());
+        assert_eq!(two.calls, 2 * one.calls);
+        assert_eq!((one.policies, two.policies), (128 << 20, 192 << 20));
+        let sum = one.calls + one.queues + one.policies + one.records;
+        assert_eq!(one.total, sum);
+        assert_eq!(Memory::fixed(1, &[32 << 20]), sum - one.calls);
+    }
+}

@@ -131,6 +131,7 @@ fn what_is_shed_is_forgotten() {
     );
     for response in [&first[0], &again[0]] {
         assert!(response.starts_with("SIP/2.0 503 "), "{response}");
+        assert!(header(response, "Reason").starts_with("Q.850;cause=42"));
         let seconds: u32 = header(response, "Retry-After").parse().unwrap();
         assert!((2..=10).contains(&seconds), "{response}");
     }

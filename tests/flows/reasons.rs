@@ -230,7 +230,7 @@ fn only_the_host_s_own_overload_asks_to_come_back() {
         trunk.calls_in_max = Some(0);
     });
     run(&mut w, &Errand::to("1"));
-    assert_eq!(retry(&w), [Some(5)]);
+    assert!(matches!(retry(&w)[..], [Some(2..=10)]), "drawn");
     let mut w = World::new(1, Weather::default(), Mood::connect(&["gw-a"]));
     gw_a(&mut w, refuses(503, &[("Retry-After", "600")]));
     run(&mut w, &Errand::to("1"));

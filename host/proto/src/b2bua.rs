@@ -417,7 +417,7 @@ impl B2bua {
                     .snapshot
                     .overload
                     .retry_after_s(&mut self.core.rng);
-                b.header(Name::RetryAfter, retry_after.to_string());
+                b.header_fmt(Name::RetryAfter, format_args!("{retry_after}"));
             }
             _ => {}
         }

@@ -6,12 +6,16 @@ use bytes::Bytes;
 use intertrunk_sip::{Message, Method, Name, Read, Token, read, reason_phrase, reply};
 
 use super::B2bua;
+use crate::call::Q850;
 use crate::event::Event;
 use crate::io::Flow;
 use crate::overload::Load;
 use crate::query::is_emergency;
 use crate::rng::origin_of;
 use crate::time::Instant;
+
+/// Switching equipment congestion (ITU-T Q.850).
+const CONGESTION: u16 = 42;
 
 impl B2bua {
     /// What is handled from now on may have waited since `at`; it has not waited if `None`. Costs
@@ -59,7 +63,8 @@ impl B2bua {
         let phrase = reason_phrase(503);
         let mut refusal = reply(invite, 503, phrase, Some(&tag), Some(flow.remote));
         let retry_after = core.snapshot.overload.retry_after_s(&mut core.rng);
-        refusal.header(Name::RetryAfter, retry_after.to_string());
+        refusal.header_fmt(Name::RetryAfter, format_args!("{retry_after}"));
+        refusal.header_fmt(Name::Reason, format_args!("{}", Q850(CONGESTION)));
         core.transmit(flow.back_to_sender(invite), refusal.finish(None));
         let since_told = self.gate.refused(core.now);
         core.event(Event::Shed { load, since_told });

@@ -3,7 +3,7 @@
 //!
 //! Each case has trunks of its own: `a` calls, `b`, `c`, … are tried in that order.
 
-use super::rules::Party::{Nobody, Unsendable};
+use super::rules::Party::{Itself, Nobody, Unsendable};
 use super::rules::{Case, Party, Side};
 
 /// All cases, by rule.
@@ -149,6 +149,17 @@ pub const CASES: &[Case] = &[
         ..Case::PLAIN
     },
     Case {
+        name: "k18-loop",
+        rules: "K18",
+        caller: "k18-caller-loop.xml",
+        callees: &[plain(Itself)],
+        attempts: &[482],
+        final_code: 482,
+        ended_by: "callee",
+        records: 2,
+        ..Case::PLAIN
+    },
+    Case {
         name: "k19-unknown-method",
         rules: "K19",
         caller: "k19-unknown.xml",
@@ -162,6 +173,25 @@ pub const CASES: &[Case] = &[
         caller: "k19-caller.xml",
         callees: &[sipp("k19-callee.xml")],
         attempts: &[200],
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k20-reason-of-a-refusal",
+        rules: "K20",
+        caller: "k20-caller.xml",
+        callees: &[sipp("k05-callee-busy.xml")],
+        attempts: &[486],
+        final_code: 486,
+        ended_by: "callee",
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k20-reason-of-a-bye",
+        rules: "K20",
+        caller: "k20-caller-bye.xml",
+        callees: &[sipp("k20-callee-bye.xml")],
+        attempts: &[200],
+        ended_by: "callee",
         ..Case::PLAIN
     },
 ];

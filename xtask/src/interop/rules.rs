@@ -65,6 +65,8 @@ pub enum Party {
     Nobody,
     /// An address that the kernel refuses to send to.
     Unsendable,
+    /// The host, by another of its listeners.
+    Itself,
 }
 
 impl Case {
@@ -211,6 +213,7 @@ fn configure(dir: &Path) -> Result<()> {
             let peer = match side.party {
                 // The host is bound to loopback, so that the kernel refuses this at once.
                 Party::Unsendable => "192.0.2.1:15080".to_owned(),
+                Party::Itself => "127.0.0.2:15060".to_owned(),
                 Party::Sipp(_) | Party::Nobody => callee_address(number, place),
             };
             section(&trunk_name(case, place), &peer, side.trunk)?;
@@ -259,7 +262,7 @@ fn play(number: usize, case: &Case, dir: &Path) -> Result<Outcome> {
                 &[],
             )?),
             Party::Nobody => watches.push(Watch::Silence(UdpSocket::bind(&address)?)),
-            Party::Unsendable => {}
+            Party::Unsendable | Party::Itself => {}
         }
     }
     for callee in &running {

@@ -98,6 +98,49 @@ pub const CASES: &[Case] = &[
         ..Case::PLAIN
     },
     Case {
+        name: "k10-reliable-on-both-legs",
+        rules: "K10",
+        caller: "k10-caller.xml",
+        callees: &[sipp("k10-callee.xml")],
+        attempts: &[200],
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k10-reliable-on-one-leg",
+        rules: "K10",
+        caller: "k10-caller-plain.xml",
+        callees: &[sipp("k10-callee.xml")],
+        attempts: &[200],
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k11-timer-answered",
+        rules: "K11",
+        caller: "k11-caller-asks.xml",
+        callees: &[sipp("plain-callee.xml")],
+        attempts: &[200],
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k11-timer-too-short",
+        rules: "K11",
+        caller: "k11-caller-too-short.xml",
+        callees: &[],
+        final_code: 422,
+        records: 0,
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k11-timer-runs-out",
+        rules: "K11",
+        caller: "k11-caller-vanishes.xml",
+        callees: &[sipp("k11-callee-outlives.xml")],
+        attempts: &[200],
+        ended_by: "host",
+        seconds_max: 90,
+        ..Case::PLAIN
+    },
+    Case {
         name: "k12-repeated-answer",
         rules: "K12",
         caller: "k12-caller.xml",

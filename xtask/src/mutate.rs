@@ -70,6 +70,8 @@ pub fn run(names: &[String]) -> Result<()> {
             Outcome::Failed | Outcome::RanForEver => "caught",
             Outcome::Passed => "MISSED",
             Outcome::NotBuilt => "DOES NOT BUILD",
+            // The text that it replaces has changed: the patch wants to be adapted.
+            Outcome::NotApplied => "DOES NOT APPLY",
         };
         missed += usize::from(verdict != "caught");
         let took = began.elapsed().as_secs();
@@ -89,6 +91,7 @@ enum Outcome {
     Passed,
     Failed,
     NotBuilt,
+    NotApplied,
     RanForEver,
 }
 
@@ -96,21 +99,19 @@ impl Mutation {
     /// Breaks the copy, tests it, and mends it again.
     fn try_in(&self, copy: &Path) -> Result<Outcome> {
         let mut sound = Vec::new();
+        let mut applies = true;
         for edit in &self.edits {
             let path = copy.join(&edit.file);
             let text = fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
             let found = text.matches(&edit.find).count();
-            ensure!(
-                found == 1,
-                "{}: its text is {found} times in {}; adapt tests/mutations/{}.patch",
-                self.name,
-                edit.file,
-                self.name
-            );
             fs::write(&path, text.replacen(&edit.find, &edit.replace, 1))?;
             sound.push((path, text));
+            applies &= found == 1;
         }
-        let outcome = test_in(copy, &self.test);
+        let outcome = match applies {
+            true => test_in(copy, &self.test),
+            false => Ok(Outcome::NotApplied),
+        };
         for (path, text) in sound.into_iter().rev() {
             fs::write(&path, text)?;
         }

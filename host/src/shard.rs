@@ -123,6 +123,8 @@ enum Due {
         pin: Option<Pin>,
     },
     Unsent(TransmitId),
+    /// From one call of this shard to another.
+    Within(Flow, Bytes),
 }
 
 /// An answer that is handed in only after what came while its policy was deciding.
@@ -350,6 +352,7 @@ impl Shard {
                     (ask, policy, Box::new(answer))
                 }
                 Due::Unsent(request) => return Some(Input::TransmitFailed(request)),
+                Due::Within(flow, bytes) => return Some(Input::Received { flow, bytes }),
             };
             if answer.decision_us <= PROMPT_DECISION_US {
                 self.answered = answer.pin.clone().map(|pin| (policy, pin));
@@ -370,6 +373,9 @@ impl Shard {
                 bytes,
                 request,
             } => {
+                if let Some(to) = flow.shard() {
+                    return self.pass_on(to, flow, bytes);
+                }
                 if let (Err(()), Some(request)) = (self.send(flow, &bytes), request) {
                     self.due.push_back(Due::Unsent(request));
                 }
@@ -393,6 +399,20 @@ impl Shard {
                 self.blame(&event);
                 self.observer.note(event, &self.running.snapshot);
             }
+        }
+    }
+
+    /// Hands a message from a call of this shard to one of another, or of this one. A full mailbox
+    /// loses it, as a network would: the machine's timers send it again.
+    fn pass_on(&mut self, to: u16, flow: Flow, bytes: Bytes) {
+        let flow = flow.seen_from(self.share.shard);
+        if to == self.share.shard {
+            return self.due.push_back(Due::Within(flow, bytes));
+        }
+        let mailbox = self.mailboxes.get(usize::from(to));
+        let passed = mailbox.map(|m| m.forward(Forwarded { flow, bytes }));
+        if !matches!(passed, Some(Ok(()))) {
+            self.count(Count::DatagramsShed);
         }
     }
 

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answered;
+mod attended;
 mod dead_peers;
 mod identity;
 mod overload;

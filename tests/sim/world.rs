@@ -1,7 +1,7 @@
 //! The world: host, user agents, network, policy and clock, run to the end.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,6 +87,7 @@ pub struct World {
     pub limits: Limits,
     /// A trunk that the configuration does not have, from the next reload on.
     pub without: Option<&'static str>,
+    within: VecDeque<(Flow, Bytes)>,
     /// A change to the trunks, applied to each snapshot.
     edit: fn(&mut Trunk),
 }
@@ -150,6 +151,7 @@ impl World {
             snapshot,
             limits: Limits::default(),
             without: None,
+            within: VecDeque::new(),
             edit,
         }
     }
@@ -371,6 +373,9 @@ impl World {
             }
         }
         self.b2bua.assert_sound();
+        if let Some((flow, bytes)) = self.within.pop_front() {
+            self.input(Input::Received { flow, bytes });
+        }
         if let Some(reference) = &mut self.reference {
             reference.stepped(self.now);
             let differs = reference.compare(&self.b2bua.calls(), &self.states, self.now);
@@ -414,6 +419,9 @@ impl World {
         bytes: Bytes,
         request: Option<intertrunk_proto::TransmitId>,
     ) {
+        if flow.shard().is_some() {
+            return self.within.push_back((flow.seen_from(SHARDS.0), bytes));
+        }
         let to = flow.remote;
         let place = self.uas.iter().position(|u| u.address == to);
         let name = place.map_or("?", |place| TRUNKS[place].0);

@@ -8,14 +8,19 @@
 //! ```
 //! A datagram of an unknown source that belongs to no dialog is dropped without an answer.
 
+mod replaces;
 mod shed;
+mod told;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use intertrunk_sip::{Message, Method, Name, Read, Scheme, Token, read, reply, unsupported_scheme};
+use intertrunk_sip::{
+    Message, Method, Name, Read, Replaces, Scheme, Token, read, reply, unsupported_scheme,
+};
 use slotmap::SlotMap;
 
+use self::told::tell;
 use crate::ask::Answer;
 use crate::call::{Arrival, Call, CallKey, InDialog, LegId, Q850, allow, q850_of};
 use crate::core::Core;
@@ -28,7 +33,7 @@ use crate::rng::origin_of;
 use crate::snapshot::Snapshot;
 use crate::time::Instant;
 use crate::timer::TimerOwner;
-use crate::transaction::{Incoming, Owner, Told};
+use crate::transaction::{Incoming, Told};
 use crate::trunk::{Direction, Seat, Trunk};
 use crate::view::CallView;
 use crate::{hops, query};
@@ -296,6 +301,9 @@ impl B2bua {
     }
 
     fn out_of_dialog(&mut self, flow: Flow, request: Message) {
+        if flow.shard().is_some() {
+            return self.sent_within(flow, request);
+        }
         let Some(trunk) = self.core.snapshot.identify(flow).cloned() else {
             return self.dropped(flow, DropCause::UnknownSource, "a request of no trunk");
         };
@@ -350,6 +358,14 @@ impl B2bua {
         if let Some(code) = code {
             return self.answer(flow, &invite, code);
         }
+        let replaces = match invite.header(Name::Replaces).map(Replaces::parse) {
+            None => None,
+            Some(Err(_)) => return self.answer(flow, &invite, 400),
+            Some(Ok(named)) if self.owns(&named) => {
+                return self.replace(flow, invite, trunk, trunk.id);
+            }
+            Some(Ok(named)) => Some(named),
+        };
         if let Err(load) = self.admit(&invite) {
             return self.shed(flow, &invite, load);
         }
@@ -369,6 +385,7 @@ impl B2bua {
                     policy,
                     seat,
                     origin,
+                    replaces,
                 },
                 core,
             )
@@ -514,84 +531,11 @@ fn is_sips(invite: &Message) -> bool {
     invite.uri().is_ok_and(|uri| uri.scheme == Scheme::Sips)
 }
 
-fn tell(call: &mut Call, told: Told, core: &mut Core) {
-    match told {
-        Told::Response {
-            owner: Owner::Attempt(_, id),
-            response,
-        } => {
-            call.attempt_answered(id, &response, core);
-        }
-        Told::Response {
-            owner: Owner::Relay(_, id),
-            response,
-        } => {
-            call.relay_answered(id, &response, core);
-        }
-        Told::TimedOut {
-            owner: Owner::Attempt(_, id),
-        } => call.attempt_silent(id, true, core),
-        Told::Unsendable {
-            owner: Owner::Attempt(_, id),
-        } => {
-            call.attempt_silent(id, false, core);
-        }
-        Told::TimedOut {
-            owner: Owner::Relay(_, id),
-        } => call.relay_silent(id, true, core),
-        Told::Unsendable {
-            owner: Owner::Relay(_, id),
-        } => call.relay_silent(id, false, core),
-        Told::Response {
-            owner: Owner::Own(_, leg, _),
-            response,
-        } => call.own_answered(leg, &response, core),
-        Told::TimedOut {
-            owner: Owner::Own(_, leg, _),
-        }
-        | Told::Unsendable {
-            owner: Owner::Own(_, leg, _),
-        } => call.own_silent(leg, core),
-        Told::Response {
-            owner: Owner::Refresh(_, leg),
-            response,
-        } => call.refresh_answered(leg, &response, core),
-        Told::TimedOut {
-            owner: Owner::Refresh(_, leg),
-        }
-        | Told::Unsendable {
-            owner: Owner::Refresh(_, leg),
-        } => call.refresh_silent(leg, core),
-        // The call has ended already; that its BYE or CANCEL is over is told below.
-        Told::Response {
-            owner: Owner::Call(_),
-            ..
-        }
-        | Told::TimedOut {
-            owner: Owner::Call(_),
-        }
-        | Told::Unsendable {
-            owner: Owner::Call(_),
-        } => {}
-        Told::ClientOver { owner } => {
-            match owner {
-                Owner::Attempt(_, id) => call.attempt_over(id),
-                Owner::Relay(_, id) => call.relay_over(id),
-                Owner::Own(_, leg, cseq) => call.own_over(leg, cseq),
-                Owner::Refresh(_, leg) => call.refresh_over(leg),
-                Owner::Call(_) => {}
-            }
-            call.transaction_over();
-        }
-        Told::ServerOver { .. } => call.transaction_over(),
-    }
-}
-
 /// Extensions that a request insists on and that we do not have (RFC 3261 §8.2.2.3).
 fn required(request: &Message, prack: bool) -> impl Iterator<Item = &[u8]> {
     let ours = move |tag: &&[u8]| {
         let is = |ours: &[u8]| tag.eq_ignore_ascii_case(ours);
-        is(b"timer") || (prack && is(b"100rel"))
+        is(b"timer") || is(b"replaces") || (prack && is(b"100rel"))
     };
     request
         .values(Name::Require)

@@ -205,8 +205,7 @@ fn check_candidate(
     if trunk.id == ingress.id || shares_peer(trunk, ingress) {
         return Err("leads back to where the call came from".to_owned());
     }
-    let both_pstn = trunk.kind == TrunkKind::Pstn && ingress.kind == TrunkKind::Pstn;
-    if both_pstn && !ingress.pstn_to.contains(&trunk.id) {
+    if is_toll(ingress, trunk) {
         return Err(format!(
             "goes from PSTN to PSTN, which trunk {} does not allow (allow_pstn_to)",
             ingress.name
@@ -227,6 +226,12 @@ fn check_candidate(
         .map(|name| find_peer(trunk, name))
         .transpose()?;
     Ok((Arc::clone(trunk), named))
+}
+
+/// Whether a way from one trunk to another is PSTN to PSTN and not allowed.
+pub(crate) fn is_toll(ingress: &Trunk, egress: &Trunk) -> bool {
+    let both_pstn = egress.kind == TrunkKind::Pstn && ingress.kind == TrunkKind::Pstn;
+    both_pstn && !ingress.pstn_to.contains(&egress.id)
 }
 
 fn shares_peer(egress: &Trunk, ingress: &Trunk) -> bool {

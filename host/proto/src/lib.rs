@@ -27,6 +27,7 @@ mod timer;
 mod transaction;
 pub mod trunk;
 mod view;
+mod within;
 
 pub use b2bua::B2bua;
 pub use call::Dialled;

@@ -83,7 +83,7 @@ fn put_sdp(
     origin: Origin<'_>,
     version: &mut dyn FnMut(u64) -> u32,
 ) {
-    let mut digest = Digest::default();
+    let start = out.len();
     let mut version_at = None;
     let (mut kept, mut at) = (0, 0);
     while at < body.len() {
@@ -91,7 +91,7 @@ fn put_sdp(
         let line = &body[at..end];
         let fate = fate(line);
         if !matches!(fate, Fate::Kept) {
-            digest.put(out, &body[kept..at]);
+            out.extend_from_slice(&body[kept..at]);
             kept = end;
         }
         match fate {
@@ -107,13 +107,13 @@ fn put_sdp(
         }
         at = end;
     }
-    digest.put(out, &body[kept..]);
+    out.extend_from_slice(&body[kept..]);
     if let Some(place) = version_at {
+        // Of what is passed on, as it stands there: a description that came through two legs of
+        // ours says what it said.
+        let version = version(digest(&out[start..]));
         let mut digits = [0; 10];
-        out.splice(
-            place..place,
-            decimal(version(digest.0), &mut digits).iter().copied(),
-        );
+        out.splice(place..place, decimal(version, &mut digits).iter().copied());
     }
 }
 
@@ -147,26 +147,18 @@ fn decimal(mut number: u32, digits: &mut [u8; 10]) -> &[u8] {
     }
 }
 
-/// A hash of what is copied, to see whether a description has changed. Not against an adversary:
-/// who makes his own descriptions collide has one version number of his own too few.
-#[derive(Default)]
-struct Digest(u64);
-
-impl Digest {
-    fn put(&mut self, out: &mut Vec<u8>, piece: &[u8]) {
-        out.extend_from_slice(piece);
-        let (words, rest) = piece.as_chunks::<8>();
-        for word in words {
-            self.mix(u64::from_le_bytes(*word));
-        }
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        self.mix(u64::from_le_bytes(last));
-    }
-
-    fn mix(&mut self, word: u64) {
-        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
-    }
+/// A hash of a description, to see whether it has changed. Not against an adversary: who makes his
+/// own descriptions collide has one version number of his own too few.
+fn digest(text: &[u8]) -> u64 {
+    let mix = |hash: u64, word: [u8; 8]| {
+        let word = u64::from_le_bytes(word);
+        (hash.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95)
+    };
+    let (words, rest) = text.as_chunks::<8>();
+    let hash = words.iter().fold(0, |hash, word| mix(hash, *word));
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    mix(hash, last)
 }
 
 // ---- multipart ----
@@ -332,6 +324,13 @@ mod tests {
             u32::MAX
         });
         assert_eq!(out, b"o=- 1 4294967295 IN IP6 2001:db8::1");
+    }
+
+    #[test]
+    fn twice_under_our_origin_is_once() {
+        let body = "v=0\r\no=a 1 1 IN IP4 x\r\ns=aaa\r\ni=b\r\nm=audio 1\r\n";
+        let once = rewritten("application/sdp", body);
+        assert_eq!(digest(&once), digest(body));
     }
 
     #[test]

@@ -12,10 +12,26 @@ impl Ua {
         up.max_by_key(|s| s.begun).map(|s| s.call_id.clone())
     }
 
+    /// The Replaces value that names the dialog of one of its calls to the host.
+    pub fn replaces(&self, call_id: &str) -> Option<String> {
+        let side = self.sides.get(call_id)?;
+        let (_, theirs) = side.remote.split_once(";tag=")?;
+        let ours = &side.dialogs[0].tag;
+        Some(format!("{call_id};to-tag={theirs};from-tag={ours}"))
+    }
+
     /// Sends a REFER in its latest call, with more header lines.
     pub fn refer(&mut self, refer_to: &str, more: &[(&str, &str)], now: Instant) {
-        let Some(mut side) = self.latest().and_then(|id| self.sides.remove(&id)) else {
-            return self.complain("no call to transfer");
+        match self.latest() {
+            Some(call_id) => self.refer_in(&call_id, refer_to, more, now),
+            None => self.complain("no call to transfer"),
+        }
+    }
+
+    /// The same in this call.
+    pub fn refer_in(&mut self, call_id: &str, refer_to: &str, more: &[(&str, &str)], now: Instant) {
+        let Some(mut side) = self.sides.remove(call_id) else {
+            return self.complain("no such call to transfer");
         };
         let branch = format!("z9hG4bK{}", self.token("b"));
         side.dialogs[0].cseq += 1;

@@ -109,6 +109,36 @@ pub(crate) struct Leg2xx {
 }
 
 impl Attempt {
+    /// A leg that came in to take another one's place.
+    pub(crate) fn came_in(leg: Leg, now: Instant) -> Attempt {
+        Attempt {
+            peer: leg.dialog.flow().remote,
+            leg,
+            candidate: Arc::default(),
+            order: Order {
+                ask: 0,
+                group: 0,
+                target: 0,
+            },
+            mark: Arc::default(),
+            state: AttemptState::Won,
+            client: None,
+            answered_at_all: true,
+            progressed: true,
+            started: now,
+            pdd_ms: None,
+            no_progress_at: None,
+            ring_until: None,
+            cancel_until: None,
+            early: EarlyDialogs::default(),
+            invite_cseq: 0,
+            asked_again: false,
+            losers: Vec::new(),
+            code: 200,
+            why: Because::Unsaid,
+        }
+    }
+
     /// Whether it may still make the call.
     pub(crate) fn is_live(&self) -> bool {
         matches!(self.state, AttemptState::Calling | AttemptState::Ringing)

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use intertrunk_sip::{Message, Method, reply};
+use intertrunk_sip::{Message, Method, Replaces, reply};
 
 use super::attempt::{Order, Try};
 use super::leg::Leg;
@@ -30,6 +30,8 @@ pub(crate) struct Arrival {
     pub(crate) policy: Arc<Policy>,
     pub(crate) seat: Seat,
     pub(crate) origin: u64,
+    /// The dialog whose place it wants, if another shard has that.
+    pub(crate) replaces: Option<Replaces>,
 }
 
 impl Call {
@@ -42,6 +44,7 @@ impl Call {
             policy,
             seat,
             origin,
+            replaces,
         } = arrival;
         let id = CallId(core.rng.next_u64());
         let tag = core.rng.token();
@@ -89,7 +92,10 @@ impl Call {
         });
         call.note_request(LegId::A, false, &Method::Invite, core);
         call.send_trying(core);
-        call.ask(Cause::NewCall, core);
+        match replaces {
+            Some(replaces) => call.dial_within(&replaces, trunk.id, core),
+            None => call.ask(Cause::NewCall, core),
+        }
         call
     }
 

@@ -16,13 +16,14 @@
 //! is as it was until then. Whoever of the bridge hangs up meanwhile ends the change, but for the
 //! one that leaves: its BYE is only early.
 //!
+//! - `replaces`: INVITE with Replaces
 //! - `refer`: REFER, and what is asked and dialled for it
 //! - `notify`: what the transferor learns
 //! - `join`: the re-INVITE, and the end of a change
 
 use std::sync::Arc;
 
-use intertrunk_sip::Message;
+use intertrunk_sip::{Message, Replaces};
 
 use super::attempt::AttemptState;
 use super::notify::Subscription;
@@ -30,8 +31,9 @@ use super::reason::Because;
 use super::{Call, LegId, Phase};
 use crate::ask::{Query, Tag};
 use crate::core::Core;
-use crate::io::AskId;
+use crate::io::{AskId, Flow};
 use crate::time::Instant;
+use crate::transaction::ServerKey;
 use crate::trunk::Trunk;
 
 /// A change under way.
@@ -48,10 +50,21 @@ pub(super) struct Change {
     pub(super) query: Box<Query>,
     /// What the transferor learns.
     pub(super) subscription: Subscription,
+    /// The INVITE of the newcomer, if that came in by itself.
+    pub(super) incoming: Option<Incoming>,
+    /// The dialog of another call whose other side is to be the newcomer.
+    pub(super) replaces: Option<Replaces>,
     /// Attempts of the call before it.
     pub(super) attempts_before: usize,
     /// Tags of the plans before it.
     pub(super) tags_before: Vec<Tag>,
+}
+
+/// Where the answer to a newcomer's INVITE goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Incoming {
+    pub(super) server: ServerKey,
+    pub(super) flow: Flow,
 }
 
 /// How far it has come.
@@ -136,18 +149,15 @@ impl Call {
         self.queue.clear();
         self.give_up_all(&Because::Code(code), core);
         self.notify(code, true, core);
-        self.change_failed(core);
+        self.change_failed(code, core);
     }
 
     /// The change is over and changed nothing. Whoever was left alone by it is hung up.
-    pub(super) fn change_failed(&mut self, core: &mut Core) {
+    pub(super) fn change_failed(&mut self, code: u16, core: &mut Core) {
         let Some(change) = self.change.take() else {
             return;
         };
-        if let Step::Joining { newcomer } = change.step {
-            self.hang_up(newcomer, core);
-            self.leave(newcomer);
-        }
+        self.dismiss_newcomer(&change, code, core);
         let left = self.leg(change.leaves).is_some_and(|l| l.over);
         if let (true, Phase::Talking(bridge)) = (left, self.phase) {
             self.hang_up(change.stays, core);
@@ -162,11 +172,20 @@ impl Call {
             if let Step::Asking { ask, .. } = change.step {
                 core.asks.remove(&ask);
             }
-            if let Step::Joining { newcomer } = change.step {
-                self.hang_up(newcomer, core);
-                self.leave(newcomer);
-            }
+            self.dismiss_newcomer(&change, 487, core);
         }
+    }
+
+    /// The newcomer stays out: its INVITE gets this code, or it has answered ours and gets a BYE.
+    fn dismiss_newcomer(&mut self, change: &Change, code: u16, core: &mut Core) {
+        let Step::Joining { newcomer } = change.step else {
+            return;
+        };
+        match change.incoming {
+            Some(_) => self.refuse_newcomer(newcomer, change, code, core),
+            None => self.hang_up(newcomer, core),
+        }
+        self.leave(newcomer);
     }
 
     /// A leg has no part in the bridge any more; its place on the trunk is free.

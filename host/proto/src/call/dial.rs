@@ -15,9 +15,10 @@ use super::{Call, LegId, Phase, Refusal, own};
 use crate::core::Core;
 use crate::dialog::{Dialog, cancel_of};
 use crate::event::{AttemptRecord, EndedBy, Event};
-use crate::io::Flow;
+use crate::io::{Flow, ListenerId};
 use crate::transaction::{ClientKey, Owner, Sending};
 use crate::trunk::{Direction, Seat, Trunk};
+use crate::within;
 
 impl Call {
     /// Tries the next candidates. `last` is how the one before failed, if there was one.
@@ -46,7 +47,13 @@ impl Call {
             target,
             order,
         } = next;
-        let listeners = core.snapshot.listeners.clone();
+        let within = target
+            .as_ref()
+            .filter(|_| trunk.listen == ListenerId::WITHIN);
+        let listeners = match within {
+            Some(target) => within::listeners(core.shard, target.address),
+            None => core.snapshot.listeners.clone(),
+        };
         let listener = listeners.beside(trunk.listen, peer.transport);
         let room = self.attempts.len() < core.snapshot.limits.attempts_max;
         let seat = Seat::take(&trunk, Direction::Out);

@@ -60,10 +60,19 @@ impl Call {
         self.record_attempt(id, &Ending::of_response(response), core);
         self.give_up_all(&Because::Elsewhere, core);
         self.queue.clear();
+        if let Some(change) = &mut self.change {
+            let newcomer = LegId::B(id);
+            change.step = Step::Joining { newcomer };
+        }
+        if self.leg(LegId::B(id)).is_none_or(|l| l.said.is_none()) {
+            // It describes no session: there is nothing to connect.
+            self.notify(488, true, core);
+            return self.change_failed(488, core);
+        }
         self.join(LegId::B(id), core);
     }
 
-    fn join(&mut self, newcomer: LegId, core: &mut Core) {
+    pub(super) fn join(&mut self, newcomer: LegId, core: &mut Core) {
         let Some(change) = &mut self.change else {
             return;
         };
@@ -149,7 +158,7 @@ impl Call {
     fn own_accepted(&mut self, to: LegId, response: &Message, core: &mut Core) {
         let cseq = response.cseq();
         let Some(leg) = self.leg_mut(to) else { return };
-        if leg.repeat_ack(cseq, core) {
+        if leg.repeat_ack(cseq, core) || leg.owes_ack == Some(cseq) {
             return;
         }
         leg.dialog.refresh_target(response);
@@ -164,8 +173,14 @@ impl Call {
                 return self.end_by_host(core);
             }
         };
-        self.ack_own(to, response, core);
+        if self.leg(newcomer).is_some_and(|l| l.said.is_some()) {
+            self.ack_own(to, response, core);
+        } else if let Some(leg) = self.leg_mut(to) {
+            // Neither has offered: this is the offer, and the newcomer's ACK brings the answer.
+            leg.owes_ack = Some(cseq);
+        }
         self.answer_newcomer(newcomer, response, core);
+        self.accept_newcomer(newcomer, response, core);
         self.take_place(newcomer, core);
     }
 
@@ -228,7 +243,7 @@ impl Call {
             return;
         }
         self.notify(code, true, core);
-        self.change_failed(core);
+        self.change_failed(code, core);
         if ends_call(&Method::Invite, code) {
             self.lost(to, core);
         }
@@ -289,7 +304,7 @@ impl Call {
             (Some(_), false) => {
                 self.give_up_own(core);
                 self.notify(504, true, core);
-                self.change_failed(core);
+                self.change_failed(504, core);
             }
             (Some(client), true) => {
                 self.own_offer = None;

@@ -14,7 +14,7 @@
 //! - `outcome`: what the called sides answer, and failover
 //! - `bridge`: ACK, BYE and what ends an answered call
 //! - `offer`: who may ask for another session, and who has to wait
-//! - `change`, `refer`, `notify`, `join`: a party of an answered call changes
+//! - `change`, `refer`, `replaces`, `notify`, `join`: a party of an answered call changes
 //! - `refresh`: session timers
 //! - `relay`: requests that cross from one leg to the other
 //! - `passing`, `headers`, `privacy`, `history`: what crosses, who is named, where the call has been
@@ -41,6 +41,7 @@ mod reason;
 mod refer;
 mod refresh;
 mod relay;
+mod replaces;
 mod story;
 
 use std::collections::VecDeque;
@@ -63,6 +64,7 @@ use self::reason::Because;
 pub(crate) use self::reason::{Q850, q850_of};
 use self::relay::Relay;
 pub(crate) use self::relay::RelayId;
+pub(crate) use self::replaces::Newcomer;
 use self::story::Story;
 use crate::ask::{Pin, Plan, Query};
 use crate::core::Core;
@@ -214,7 +216,10 @@ impl Call {
     /// a leg.
     pub(crate) fn is_from(&self, leg: LegId, flow: Flow, trunk: Option<TrunkId>) -> bool {
         self.leg(leg).is_some_and(|l| {
-            trunk == Some(l.trunk.id) || l.dialog.flow().remote.ip() == flow.remote.ip()
+            let own = l.dialog.flow();
+            let within = [own.shard().is_some(), flow.shard().is_some()];
+            within[0] == within[1]
+                && (trunk == Some(l.trunk.id) || own.remote.ip() == flow.remote.ip())
         })
     }
 

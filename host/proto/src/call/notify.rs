@@ -19,6 +19,15 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
+    /// Of nobody.
+    pub(super) fn none() -> Subscription {
+        Subscription {
+            wanted: false,
+            id: None,
+            told: 0,
+        }
+    }
+
     /// Of this REFER, which was not the first of its call if `again`.
     pub(super) fn of(refer: &Message, again: bool) -> Subscription {
         let refused = refer.header_named("Refer-Sub").any(|v| {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use intertrunk_sip::{
-    BRANCH_COOKIE, Builder, Message, Method, Name, NameAddr, Scheme, Uri, reply, sdp,
+    BRANCH_COOKIE, Builder, Message, Method, Name, NameAddr, Replaces, Scheme, Uri, reply, sdp,
 };
 
 use super::bridge::InDialog;
@@ -18,6 +18,7 @@ use super::passing::is_about_caller;
 use super::{Call, LegId, Phase};
 use crate::ask::{Cause, Transfer};
 use crate::core::Core;
+use crate::io::TrunkId;
 use crate::query;
 
 impl Call {
@@ -30,12 +31,18 @@ impl Call {
         let Some(change) = self.transfer_of(r, &target, core) else {
             return self.reply_plain(r, 400, None, core);
         };
-        let cause = change.query.cause.clone();
+        let (cause, replaces) = (change.query.cause.clone(), change.replaces.clone());
         self.transfers += 1;
         self.accept_refer(r, change.subscription.wanted, core);
         self.change = Some(Box::new(change));
         self.notify(100, false, core);
-        self.ask(cause, core);
+        match replaces {
+            Some(replaces) => {
+                let by = self.leg(r.leg).map_or(TrunkId(u32::MAX), |l| l.trunk.id);
+                self.dial_within(&replaces, by, core);
+            }
+            None => self.ask(cause, core),
+        }
     }
 
     /// The URI to which the other side is sent, or the code of the refusal.
@@ -77,6 +84,10 @@ impl Call {
         let invite = self.invite_for(stays, target)?;
         let leg = self.leg(stays)?;
         let remote = leg.dialog.flow().remote;
+        let replaces = match Uri::parse(target).ok().and_then(|u| Replaces::of_uri(&u)) {
+            Some(named) => Some(named.ok()?),
+            None => None,
+        };
         let mut query = query::of_invite(&invite, &leg.trunk, remote, &self.id.to_string());
         query.seed = core.rng.next_u64();
         query.explain = core.snapshot.explain;
@@ -84,7 +95,7 @@ impl Call {
         query.cause = Cause::Transferred(Transfer {
             by: self.leg(r.leg)?.trunk.name.to_string(),
             target: query.call.request_uri.clone(),
-            replaces: false,
+            replaces: replaces.is_some(),
         });
         Some(Change {
             leaves: r.leg,
@@ -93,6 +104,8 @@ impl Call {
             invite: Arc::new(invite),
             query: Box::new(query),
             subscription: Subscription::of(&r.request, self.transfers > 0),
+            incoming: None,
+            replaces,
             attempts_before: self.story.attempts.len(),
             tags_before: self.plan.tags.clone(),
         })

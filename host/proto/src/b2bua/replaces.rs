@@ -1,0 +1,78 @@
+//! INVITEs that name a dialog to be replaced (RFC 3891), from peers and from other calls of this
+//! host: which call it is, and who may.
+
+use std::sync::Arc;
+
+use intertrunk_sip::{Message, Method, Name, Replaces, Token, reply};
+
+use super::B2bua;
+use crate::call::Newcomer;
+use crate::io::{Flow, TrunkId};
+use crate::judge::is_toll;
+use crate::rng::owner_shard;
+use crate::trunk::{Direction, Seat, Trunk};
+use crate::within;
+
+impl B2bua {
+    /// Whether this shard has the dialog that is named, if there is one.
+    pub(super) fn owns(&self, named: &Replaces) -> bool {
+        let core = &self.core;
+        owner_shard(&named.call_id, core.call_id_key, core.shards) == core.shard
+    }
+
+    /// A request from another call, of this shard or another, that is of no dialog yet.
+    pub(super) fn sent_within(&mut self, flow: Flow, request: Message) {
+        match (request.method(), request.to_tag(), flow.speaks_as()) {
+            (Method::Invite, None, Some(by)) => self.replace(flow, request, &within::trunk(), by),
+            _ => self.answer(flow, &request, 481),
+        }
+    }
+
+    /// An INVITE whose sender, in the name of trunk `by`, wants the place of another dialog (RFC 3891
+    /// §3).
+    pub(super) fn replace(&mut self, flow: Flow, invite: Message, trunk: &Arc<Trunk>, by: TrunkId) {
+        let named = invite.header(Name::Replaces).map(Replaces::parse);
+        let Some(Ok(named)) = named else {
+            return self.answer(flow, &invite, 400);
+        };
+        let found = Token::parse(&named.to_tag).and_then(|tag| self.core.legs.get(&tag).copied());
+        let call = found.and_then(|(key, leg)| {
+            let call = self.calls.get_mut(key)?;
+            let right = call.is_named(leg, &named.call_id, &named.from_tag);
+            right.then_some((call, key, leg))
+        });
+        let Some((call, key, leg)) = call else {
+            return self.answer(flow, &invite, 481);
+        };
+        if let Err(code) = call.may_replace(leg, named.early_only, by, &self.core) {
+            return self.answer(flow, &invite, code);
+        }
+        // The guard between trunks holds for parties that are joined, too.
+        let stays = invite.header_named(within::STAYS).next();
+        let stays = stays.filter(|_| flow.shard().is_some());
+        let stays = stays.and_then(|id| std::str::from_utf8(id).ok()?.parse().ok());
+        let stays = stays.and_then(|id| self.core.snapshot.trunk(TrunkId(id)));
+        let beyond = call.trunk_beyond(leg);
+        if let (Some(stays), Some(beyond)) = (stays, beyond)
+            && stays.id != by
+            && is_toll(stays, beyond)
+        {
+            return self.answer(flow, &invite, 403);
+        }
+        let Some(seat) = Seat::take(trunk, Direction::In) else {
+            return self.answer(flow, &invite, 503);
+        };
+        let server = self.core.table.open(&invite, flow, Some(key));
+        call.transaction_opened();
+        let trying = reply(&invite, 100, "Trying", None, Some(flow.remote)).finish(None);
+        self.core.respond(server, 100, trying);
+        let newcomer = Newcomer {
+            invite,
+            server,
+            flow,
+            trunk: Arc::clone(trunk),
+            seat,
+        };
+        call.replace(leg, newcomer, &mut self.core);
+    }
+}

@@ -1,0 +1,79 @@
+//! What transactions tell, brought to the part of the call that it is about.
+
+use crate::call::Call;
+use crate::core::Core;
+use crate::transaction::{Owner, Told};
+
+/// Tells a call what came of one of its transactions.
+pub(super) fn tell(call: &mut Call, told: Told, core: &mut Core) {
+    match told {
+        Told::Response {
+            owner: Owner::Attempt(_, id),
+            response,
+        } => {
+            call.attempt_answered(id, &response, core);
+        }
+        Told::Response {
+            owner: Owner::Relay(_, id),
+            response,
+        } => {
+            call.relay_answered(id, &response, core);
+        }
+        Told::TimedOut {
+            owner: Owner::Attempt(_, id),
+        } => call.attempt_silent(id, true, core),
+        Told::Unsendable {
+            owner: Owner::Attempt(_, id),
+        } => {
+            call.attempt_silent(id, false, core);
+        }
+        Told::TimedOut {
+            owner: Owner::Relay(_, id),
+        } => call.relay_silent(id, true, core),
+        Told::Unsendable {
+            owner: Owner::Relay(_, id),
+        } => call.relay_silent(id, false, core),
+        Told::Response {
+            owner: Owner::Own(_, leg, _),
+            response,
+        } => call.own_answered(leg, &response, core),
+        Told::TimedOut {
+            owner: Owner::Own(_, leg, _),
+        }
+        | Told::Unsendable {
+            owner: Owner::Own(_, leg, _),
+        } => call.own_silent(leg, core),
+        Told::Response {
+            owner: Owner::Refresh(_, leg),
+            response,
+        } => call.refresh_answered(leg, &response, core),
+        Told::TimedOut {
+            owner: Owner::Refresh(_, leg),
+        }
+        | Told::Unsendable {
+            owner: Owner::Refresh(_, leg),
+        } => call.refresh_silent(leg, core),
+        // The call has ended already; that its BYE or CANCEL is over is told below.
+        Told::Response {
+            owner: Owner::Call(_),
+            ..
+        }
+        | Told::TimedOut {
+            owner: Owner::Call(_),
+        }
+        | Told::Unsendable {
+            owner: Owner::Call(_),
+        } => {}
+        Told::ClientOver { owner } => {
+            match owner {
+                Owner::Attempt(_, id) => call.attempt_over(id),
+                Owner::Relay(_, id) => call.relay_over(id),
+                Owner::Own(_, leg, cseq) => call.own_over(leg, cseq),
+                Owner::Refresh(_, leg) => call.refresh_over(leg),
+                Owner::Call(_) => {}
+            }
+            call.transaction_over();
+        }
+        Told::ServerOver { .. } => call.transaction_over(),
+    }
+}

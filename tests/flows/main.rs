@@ -10,6 +10,7 @@ mod dead_peers;
 mod identity;
 mod overload;
 mod reasons;
+mod redirected;
 mod refused;
 mod reliable;
 mod renegotiated;

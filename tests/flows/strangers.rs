@@ -1,7 +1,8 @@
 //! Requests that look right and are not: from elsewhere, twice, or for a promise we cannot keep.
 
+use intertrunk_proto::trunk::Redirects;
 use intertrunk_proto::{DropCause, Event};
-use sim::{Errand, ms};
+use sim::{Errand, Mood, Weather, ms};
 
 use super::{World, call, gw_a, world};
 
@@ -101,7 +102,9 @@ fn sips_is_refused() {
 #[test]
 fn challenges_do_not_cross() {
     for (theirs, ours) in [(407, "403 Forbidden"), (302, "480 "), (420, "500 ")] {
-        let mut w = world();
+        let mut w = World::with_trunks(1, Weather::default(), Mood::connect(&["gw-a"]), |t| {
+            t.redirects = Redirects::Refuse;
+        });
         let last = sim::Final::Refuse(ms(10), theirs);
         gw_a(
             &mut w,

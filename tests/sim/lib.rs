@@ -5,6 +5,7 @@
 //! nothing with the machines but the parser. `World` runs it; `wire` says what each message must be
 //! like, `rules` what must hold in the end.
 
+mod ladder;
 pub mod net;
 pub mod policy;
 pub mod reference;

@@ -444,7 +444,7 @@ impl Run {
     fn tell(&self, step: &Step) -> String {
         let named = |n: &usize| {
             let datagram = &self.held()[*n];
-            let line = crate::world::start_line(&datagram.bytes);
+            let line = crate::ladder::start_line(&datagram.bytes);
             let to = self.world.uas.iter().find(|u| u.address == datagram.to);
             format!("{line} at {}", to.map_or("host", |u| &u.name))
         };

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use intertrunk_proto::trunk::{
-    Balance, IdentityRules, Oversize, Peer, SourceMatch, TransferRules, Trunk, TrunkState,
+    Balance, IdentityRules, Oversize, Peer, Redirects, SourceMatch, TransferRules, Trunk,
+    TrunkState,
 };
 use intertrunk_proto::{
     Fallback, Listener, ListenerId, Policy, PolicyId, Snapshot, Transport, TrunkId,
@@ -65,6 +66,7 @@ pub(crate) fn snapshot_without(
                 pstn_to: Vec::new(),
                 identity: IdentityRules::default(),
                 transfers: TransferRules::default(),
+                redirects: Redirects::default(),
                 pass_headers: None,
                 extensions: Default::default(),
                 state: Arc::clone(state),

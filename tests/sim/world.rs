@@ -16,6 +16,7 @@ use intertrunk_proto::{
 };
 use intertrunk_sip::{Message, Method};
 
+use crate::ladder::{arrow, start_line};
 use crate::net::{Datagram, Net, Weather};
 use crate::policy::{Decision, Mood};
 use crate::reference::Reference;
@@ -524,37 +525,10 @@ pub(crate) struct Question {
 /// A policy's deadline in this world, and the time that the host adds to it.
 const PATIENCE_WITH_POLICIES: Duration = Duration::from_millis(20 + 250);
 
-fn arrow(now: Instant, from: &str, to: &str, line: &str) -> String {
-    let at = now.as_micros() / 1000 - 1000;
-    let (left, right) = if to == "host" {
-        (from, "-->")
-    } else {
-        (to, "<--")
-    };
-    format!("{at:>6} ms  {left:<6} {right} {line}")
-}
-
 /// Whether this is an INVITE outside of any dialog.
 fn begins_call(bytes: &Bytes) -> bool {
     let message = Message::parse(bytes.clone()).ok();
     message.is_some_and(|m| m.is_request() && *m.method() == Method::Invite && m.to_tag().is_none())
-}
-
-/// First line of a message as ladders show it: a response with the method that it answers.
-pub(crate) fn start_line(bytes: &Bytes) -> String {
-    match Message::parse(bytes.clone()) {
-        // What a NOTIFY of a transfer is about is in its body.
-        Ok(m) if *m.method() == Method::Notify && m.has_body() && m.is_request() => {
-            let body = String::from_utf8_lossy(&m.body()).trim().to_owned();
-            format!("NOTIFY {}, {body}", m.request_uri())
-        }
-        Ok(m) if m.is_request() => format!("{} {}", m.method(), m.request_uri()),
-        Ok(m) => {
-            let reason = String::from_utf8_lossy(m.reason()).into_owned();
-            format!("{} {reason} ({})", m.status(), m.method())
-        }
-        Err(_) => format!("({} bytes that are no message)", bytes.len()),
-    }
 }
 
 /// A seed of its own for each part of a world.

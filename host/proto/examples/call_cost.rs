@@ -17,7 +17,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use intertrunk_proto::ask::{Answer, Candidate, Plan, Verdict};
 use intertrunk_proto::trunk::{
-    Balance, IdentityRules, Peer, SourceMatch, TransferRules, Trunk, TrunkKind, TrunkState,
+    Balance, IdentityRules, Peer, Redirects, SourceMatch, TransferRules, Trunk, TrunkKind,
+    TrunkState,
 };
 use intertrunk_proto::{
     B2bua, Fallback, Flow, Input, Instant, Listener, ListenerId, Output, Policy, PolicyId,
@@ -332,6 +333,7 @@ fn trunk(id: u32, name: &str, kind: TrunkKind, address: &str) -> Trunk {
         pstn_to: Vec::new(),
         identity: IdentityRules::default(),
         transfers: TransferRules::default(),
+        redirects: Redirects::default(),
         pass_headers: None,
         extensions: Default::default(),
         state: Arc::new(TrunkState::default()),

@@ -31,6 +31,8 @@ pub struct Limits {
     pub attempts_max: usize,
     /// Times that a policy is asked for one call.
     pub asks_max: u8,
+    /// Redirections (3xx) of one call that are obeyed.
+    pub redirects_max: u8,
     /// Transfers of one call.
     pub transfers_max: u8,
     /// Early dialogs of one attempt (forking beyond us).
@@ -56,6 +58,7 @@ impl Default for Limits {
             candidates_max: 32,
             attempts_max: 32,
             asks_max: 8,
+            redirects_max: 5,
             transfers_max: 4,
             early_dialogs_max: 20,
             headers_max: 64,

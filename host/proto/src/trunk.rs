@@ -157,6 +157,33 @@ impl Default for IdentityRules {
     }
 }
 
+/// What is done with a 3xx of a trunk's peers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Redirects {
+    /// The policy is asked again, with the places that it names.
+    #[default]
+    Policy,
+    /// Places that are peers of trunks are tried.
+    Follow,
+    /// A trusted caller is told.
+    Pass,
+    /// It is a failure.
+    Refuse,
+}
+
+impl Redirects {
+    /// By its name in configurations and in a candidate's `extra`.
+    pub fn named(name: &str) -> Option<Redirects> {
+        match name {
+            "policy" => Some(Redirects::Policy),
+            "follow" => Some(Redirects::Follow),
+            "pass" => Some(Redirects::Pass),
+            "refuse" => Some(Redirects::Refuse),
+            _ => None,
+        }
+    }
+}
+
 /// What the peers of a trunk may and can do to calls that are up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TransferRules {
@@ -238,6 +265,8 @@ pub struct Trunk {
     pub identity: IdentityRules,
     /// Transfers.
     pub transfers: TransferRules,
+    /// Redirections of its peers.
+    pub redirects: Redirects,
     /// Header fields that it gets, of those that may cross; all that usually do if absent.
     pub pass_headers: Option<Arc<[String]>>,
     /// Extensions of SIP.

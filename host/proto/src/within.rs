@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::io::{Flow, ListenerId, PolicyId, TrunkId};
 use crate::listener::{Listener, Listeners, Transport};
-use crate::trunk::{Balance, IdentityRules, Oversize, TransferRules, Trunk, TrunkKind};
+use crate::trunk::{Balance, IdentityRules, Oversize, Redirects, TransferRules, Trunk, TrunkKind};
 
 /// Names the trunk of the party that stays, in an INVITE from one call to another.
 pub(crate) const STAYS: &str = "Intertrunk-Stays";
@@ -100,6 +100,7 @@ pub(crate) fn trunk() -> Arc<Trunk> {
         pstn_to: Vec::new(),
         identity: IdentityRules::default(),
         transfers: TransferRules::default(),
+        redirects: Redirects::Refuse,
         pass_headers: None,
         extensions: Default::default(),
         state: Arc::default(),

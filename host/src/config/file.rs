@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use intertrunk_policy::Isolation;
 use intertrunk_proto::trunk::{
-    Balance, Extensions, HistoryForm, IdentityRules, SourceMatch, TransferRules, TrunkKind,
+    Balance, Extensions, HistoryForm, IdentityRules, Redirects, SourceMatch, TransferRules,
+    TrunkKind,
 };
 
 use super::dns::{self, DnsEntry};
@@ -58,6 +59,7 @@ pub struct TrunkEntry {
     pub failover_codes: Vec<u16>,
     pub identity: IdentityRules,
     pub transfers: TransferRules,
+    pub redirects: Redirects,
     pub pass_headers: Option<Vec<String>>,
     pub extensions: Extensions,
     pub pstn_to: Vec<At<String>>,
@@ -236,6 +238,7 @@ fn trunk(s: Section<'_>) -> TrunkEntry {
             .list("pass_headers", value::header_name)
             .map(|names| names.into_iter().map(|at| at.value).collect()),
         extensions: extensions(&s),
+        redirects: redirects(&s),
         pstn_to: s.list("allow_pstn_to", value::name).unwrap_or_default(),
     };
     s.finish();
@@ -263,6 +266,13 @@ fn balance(s: &Section<'_>) -> Balance {
         s.no_effect(&at.place);
         Balance::default()
     })
+}
+
+fn redirects(s: &Section<'_>) -> Redirects {
+    let words = ["policy", "follow", "pass", "refuse"];
+    let words = words.map(|word| (word, Redirects::named(word).unwrap_or_default()));
+    s.choice("redirects", &words)
+        .map_or_else(Redirects::default, |at| at.value)
 }
 
 fn history(s: &Section<'_>) -> HistoryForm {

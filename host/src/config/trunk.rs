@@ -260,6 +260,7 @@ fn finish(draft: Draft<'_>, interner: &mut Interner) -> Option<Trunk> {
         pstn_to,
         identity: entry.identity,
         transfers: entry.transfers,
+        redirects: entry.redirects,
         pass_headers: entry.pass_headers.clone().map(Into::into),
         extensions: entry.extensions,
         state,

@@ -9,12 +9,19 @@ use crate::routes::Action;
 
 impl Standard {
     pub(crate) fn verdict(&self, query: &Query) -> Verdict {
-        let ingress = query.ingress();
-        let (dialed, caller) = (dialed(query), query.caller().dialed());
-        let called = self.normalize.called(ingress, &dialed);
+        let ingress = ingress(query);
+        let caller = query.caller().dialed();
         let calling = self.normalize.calling(ingress, &caller);
-        let Some(route) = self.routes.find(ingress, &called, &calling) else {
-            because!("no route from {ingress} to {called}");
+        // Of the places that a redirection names, the first one with a route.
+        let numbers = dialed(query);
+        let mut called = numbers.iter().map(|it| self.normalize.called(ingress, it));
+        let found = called.find_map(|called| {
+            let route = self.routes.find(ingress, &called, &calling)?;
+            Some((route, called))
+        });
+        let Some((route, called)) = found else {
+            let number = numbers.first().map_or("", |it| &**it);
+            because!("no route from {ingress} to {number}");
             return Verdict::not_found();
         };
         because!("{route} for {called}");
@@ -60,11 +67,26 @@ struct Numbers<'a> {
     calling: &'a str,
 }
 
-/// The number to route: that of the new target, if the call was redirected or transferred.
-fn dialed(query: &Query) -> Cow<'_, str> {
+/// The trunk whose routes apply: a transfer is a new call of who transfers.
+fn ingress(query: &Query) -> &str {
     match &query.cause {
-        Cause::Redirected(targets) => targets.first().unwrap_or(query.callee()).dialed(),
-        Cause::Transferred(transfer) => transfer.target.dialed(),
-        Cause::NewCall | Cause::Exhausted(_) | Cause::Answered(_) => query.callee().dialed(),
+        Cause::Transferred(transfer) => &transfer.by,
+        Cause::NewCall | Cause::Exhausted(_) | Cause::Redirected(_) | Cause::Answered(_) => {
+            query.ingress()
+        }
+    }
+}
+
+/// The numbers to route, best first: those of the new targets, if the call was redirected or
+/// transferred.
+fn dialed(query: &Query) -> Vec<Cow<'_, str>> {
+    match &query.cause {
+        Cause::Redirected(targets) if !targets.is_empty() => {
+            targets.iter().map(|target| target.dialed()).collect()
+        }
+        Cause::Transferred(transfer) => vec![transfer.target.dialed()],
+        Cause::NewCall | Cause::Redirected(_) | Cause::Exhausted(_) | Cause::Answered(_) => {
+            vec![query.callee().dialed()]
+        }
     }
 }

@@ -111,7 +111,10 @@ impl Ua {
             tag,
             Some(self.host),
         );
-        b.header_fmt(Name::Contact, format_args!("<sip:{}>", self.address));
+        match side.manner.places {
+            Some(places) if (300..400).contains(&code) => b.header(Name::Contact, places),
+            _ => b.header_fmt(Name::Contact, format_args!("<sip:{}>", self.address)),
+        };
         b.header_fmt(Name::Server, format_args!("agent-{}", self.name));
         let rseq = side.dialogs[dialog].rseq_of(code);
         if let Some(rseq) = rseq {

@@ -115,6 +115,8 @@ pub struct Manner {
     pub ring: Option<Ring>,
     /// The final answer.
     pub last: Final,
+    /// Contact of a 3xx.
+    pub places: Option<&'static str>,
     /// Dialogs that it answers with: more than one is a fork beyond it.
     pub forks: u8,
     /// BYE so long after the ACK.
@@ -141,6 +143,7 @@ impl Default for Manner {
                 code: 180,
             }),
             last: Final::Answer(ms(100)),
+            places: None,
             forks: 1,
             hang_up: None,
             reinvite: None,
@@ -175,6 +178,7 @@ pub fn random_manner(rng: &mut Rng) -> Manner {
     Manner {
         ring,
         last,
+        places: None,
         forks: if pick(rng, 6) == 0 { 2 } else { 1 },
         hang_up: (pick(rng, 3) == 0).then(|| ms(pick(rng, 3_000))),
         reinvite: (pick(rng, 4) == 0).then(|| ms(pick(rng, 2_000))),

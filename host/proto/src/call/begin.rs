@@ -81,6 +81,7 @@ impl Call {
             ends_at: None,
             change: None,
             own_offer: None,
+            redirects: 0,
             transfers: 0,
             why: Because::Unsaid,
             open: 1,
@@ -175,7 +176,7 @@ impl Call {
         self.carry_out(judged, core);
     }
 
-    fn carry_out(&mut self, judged: Judged, core: &mut Core) {
+    pub(super) fn carry_out(&mut self, judged: Judged, core: &mut Core) {
         match judged {
             Judged::Connect { accepted, mut plan } => {
                 if let Some(question) = self.question_mut() {

@@ -12,6 +12,7 @@
 //! - `dial`: attempts in order, and giving them up
 //! - `early`: provisional answers, early dialogs and PRACK
 //! - `outcome`: what the called sides answer, and failover
+//! - `redirect`: called sides that send the call elsewhere
 //! - `bridge`: ACK, BYE and what ends an answered call
 //! - `offer`: who may ask for another session, and who has to wait
 //! - `change`, `refer`, `replaces`, `notify`, `join`: a party of an answered call changes
@@ -38,6 +39,7 @@ mod outcome;
 mod passing;
 mod privacy;
 mod reason;
+mod redirect;
 mod refer;
 mod refresh;
 mod relay;
@@ -167,6 +169,8 @@ pub(crate) struct Call {
     change: Option<Box<Change>>,
     /// A re-INVITE of the host's own.
     own_offer: Option<Box<OwnOffer>>,
+    /// Redirections obeyed so far.
+    redirects: u8,
     /// Transfers so far.
     transfers: u8,
     story: Story,

@@ -13,9 +13,10 @@ use super::attempt::{Attempt, AttemptId, AttemptState, Leg2xx, Order};
 use super::leg::Body;
 use super::passing::Crossing;
 use super::reason::{Because, q850_in};
+use super::redirect::places_in;
 use super::story::millis;
 use super::{Bridge, Call, LegId, Phase, Refusal, own};
-use crate::ask::{AttemptFacts, Cause, CodeMap, WhenExhausted};
+use crate::ask::{AttemptFacts, Cause, CodeMap, Party, WhenExhausted};
 use crate::core::Core;
 use crate::event::{AttemptRecord, EndedBy, Event};
 use crate::transaction::Sending;
@@ -32,6 +33,8 @@ pub(super) struct Ending {
     retry_after_s: Option<u32>,
     /// The peer said so; otherwise we did.
     heard: bool,
+    /// Where a 3xx sends the call.
+    pub(super) places: Vec<Party>,
 }
 
 impl Ending {
@@ -43,11 +46,17 @@ impl Ending {
             q850: None,
             retry_after_s: None,
             heard: false,
+            places: Vec::new(),
         }
     }
 
     pub(super) fn of_response(response: &Message) -> Ending {
+        let places = match response.status() {
+            300..=399 => places_in(response),
+            _ => Vec::new(),
+        };
         Ending {
+            places,
             code: response.status(),
             reason: String::from_utf8_lossy(response.reason()).into_owned(),
             q850: q850_in(response),
@@ -318,6 +327,12 @@ impl Call {
             }
             return;
         }
+        if !goes_on && self.redirected(id, failure, core) {
+            return;
+        }
+        let Some(attempt) = self.attempts.get(usize::from(id.0)) else {
+            return;
+        };
         match goes_on && !self.has_rung(attempt.order) {
             true => self.dial_next(Some(failure.clone()), core),
             false => self.finish_failed(failure, core),

@@ -10,7 +10,9 @@ use crate::ask::{
 };
 use crate::io::{ListenerId, PolicyId, TrunkId};
 use crate::snapshot::{Fallback, Policy, Snapshot};
-use crate::trunk::{Balance, IdentityRules, Peer, SourceMatch, TransferRules, Trunk, TrunkKind};
+use crate::trunk::{
+    Balance, IdentityRules, Peer, Redirects, SourceMatch, TransferRules, Trunk, TrunkKind,
+};
 
 fn trunk(id: u32, name: &str, kind: TrunkKind, address: &str, pstn_to: &[u32]) -> Trunk {
     let address: std::net::SocketAddr = address.parse().expect("a literal");
@@ -41,6 +43,7 @@ fn trunk(id: u32, name: &str, kind: TrunkKind, address: &str, pstn_to: &[u32]) -
         pstn_to: pstn_to.iter().map(|id| TrunkId(*id)).collect(),
         identity: IdentityRules::default(),
         transfers: TransferRules::default(),
+        redirects: Redirects::default(),
         pass_headers: None,
         extensions: Default::default(),
         state: Arc::default(),

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::{
-    Balance, Direction, Health, IdentityRules, Oversize, Peer, Seat, SourceMatch, TransferRules,
-    Trunk, TrunkKind,
+    Balance, Direction, Health, IdentityRules, Oversize, Peer, Redirects, Seat, SourceMatch,
+    TransferRules, Trunk, TrunkKind,
 };
 use crate::io::{Flow, ListenerId, PolicyId, TrunkId};
 use crate::listener::Transport;
@@ -36,6 +36,7 @@ pub(crate) fn trunk(id: u32, name: &str, sources: Vec<SourceMatch>) -> Trunk {
         pstn_to: Vec::new(),
         identity: IdentityRules::default(),
         transfers: TransferRules::default(),
+        redirects: Redirects::default(),
         pass_headers: None,
         extensions: Default::default(),
         state: Arc::default(),

@@ -397,3 +397,33 @@ fn trunk_that_may_not_transfer() {
     };
     assert!(!allow(&mut w, "gw-a").contains("REFER"));
 }
+
+/// RFC 3515 §2.4.4, RFC 6665 §4.2.1: a transferor may refresh its subscription and give it up; there is
+/// nothing else to subscribe to.
+#[test]
+fn transferor_subscribes() {
+    let mut w = talking("pbx-b");
+    next(&mut w, "pbx-b", Final::Answer(ms(3_000)));
+    let subscribe = |w: &mut World, event: &str, expires: &str| {
+        let now = w.now;
+        let lines = [("Event", event), ("Expires", expires)];
+        w.ua("gw-a").subscribe(&lines, now);
+        w.run(ms(200));
+    };
+    subscribe(&mut w, "refer", "60");
+    assert!(
+        w.ladder
+            .last()
+            .unwrap()
+            .contains("489 Bad Event (SUBSCRIBE)")
+    );
+    refer(&mut w, "gw-a", &[], 500);
+    subscribe(&mut w, "presence", "60");
+    subscribe(&mut w, "refer", "60");
+    subscribe(&mut w, "refer", "0");
+    let (trying, ringing) = ("SIP/2.0 100 Trying", "SIP/2.0 180 Ringing");
+    w.run(ms(5_000));
+    assert_eq!(told(&mut w, "gw-a"), [trying, ringing, ringing, ringing]);
+    hang_up(&mut w, "pbx-a");
+    check("transferor_subscribes", &mut w);
+}

@@ -1,9 +1,9 @@
 //! What a user agent does when it is told to: it transfers its latest call, or hangs it up.
 
 use intertrunk_proto::Instant;
-use intertrunk_sip::{Method, Name};
+use intertrunk_sip::{Builder, Method, Name};
 
-use super::{Client, Renegotiation, T1, Ua};
+use super::{Client, Renegotiation, Side, T1, Ua};
 
 impl Ua {
     /// The Call-ID of its latest call that is up.
@@ -42,13 +42,38 @@ impl Ua {
             Name::ReferredBy,
             format_args!("<sip:agent-{}@{}>", self.name, self.address),
         );
+        self.send(&mut side, b, (Method::Refer, branch, cseq), more, now);
+        self.sides.insert(side.call_id.clone(), side);
+    }
+
+    /// Sends a SUBSCRIBE in its latest call, with these lines.
+    pub fn subscribe(&mut self, lines: &[(&str, &str)], now: Instant) {
+        let Some(mut side) = self.latest().and_then(|id| self.sides.remove(&id)) else {
+            return self.complain("no call to subscribe in");
+        };
+        let branch = format!("z9hG4bK{}", self.token("b"));
+        side.dialogs[0].cseq += 1;
+        let cseq = side.dialogs[0].cseq;
+        let b = self.head(&side, 0, &Method::Subscribe, &branch, cseq);
+        self.send(&mut side, b, (Method::Subscribe, branch, cseq), lines, now);
+        self.sides.insert(side.call_id.clone(), side);
+    }
+
+    fn send(
+        &mut self,
+        side: &mut Side,
+        mut b: Builder,
+        (method, branch, cseq): (Method, String, u32),
+        more: &[(&str, &str)],
+        now: Instant,
+    ) {
         for (name, value) in more {
             b.other(name, value);
         }
         let bytes = b.finish(None);
         self.out.push(bytes.clone());
         side.clients.push(Client {
-            method: Method::Refer,
+            method,
             bytes,
             branch,
             resend: Some((now + T1, T1)),
@@ -58,7 +83,6 @@ impl Ua {
             ack: None,
             cseq,
         });
-        self.sides.insert(side.call_id.clone(), side);
     }
 
     /// Hangs up its latest call.

@@ -80,6 +80,7 @@ impl Call {
         match method {
             Method::Bye => self.bye(&r, core),
             Method::Refer => self.refer(&r, core),
+            Method::Subscribe => self.subscribe(&r, core),
             Method::Prack => self.pracked(r, core),
             Method::Invite
             | Method::Info
@@ -90,7 +91,6 @@ impl Call {
             Method::Ack
             | Method::Cancel
             | Method::Register
-            | Method::Subscribe
             | Method::Publish
             | Method::Other(_) => self.reply_plain(&r, 405, None, core),
         }

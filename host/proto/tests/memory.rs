@@ -252,6 +252,7 @@ fn trunk(id: u32, name: &str, kind: TrunkKind, address: &str) -> Trunk {
         pstn_to: Vec::new(),
         identity: IdentityRules::default(),
         transfers: TransferRules::default(),
+        redirects: Default::default(),
         pass_headers: None,
         extensions: Default::default(),
         state: Arc::new(TrunkState::default()),

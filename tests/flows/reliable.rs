@@ -186,8 +186,8 @@ fn cancel_while_the_answer_waits() {
     check("cancel_while_the_answer_waits", &mut w);
 }
 
-/// K3: two forks each describe a session reliably; one after the other reaches the caller. The one
-/// that answers first wins.
+/// K3: two forks each describe a session reliably; one after the other reaches the caller, under a To
+/// tag of its own, for a dialog takes one answer to its offer. The one that answers first wins.
 #[test]
 fn forks_that_are_reliable() {
     let manner = Manner {
@@ -195,6 +195,37 @@ fn forks_that_are_reliable() {
         ..describes(true)
     };
     flow("forks_that_are_reliable", &knows("Supported"), manner);
+}
+
+/// K3, K9: the caller has settled its session with one called side when another one answers: that
+/// one's offer comes to it in a dialog of its own, and its answer goes there.
+#[test]
+fn settled_with_one_and_answered_by_another() {
+    let mood = Mood::verdict(|| {
+        let mut plan = sim::policy::plan_to(&["gw-a", "gw-b"]);
+        plan.candidates[0].ring_ms = Some(1_000);
+        intertrunk_proto::ask::Verdict::Connect(plan)
+    });
+    for offer in [true, false] {
+        let mut w = World::new(1, Weather::default(), mood.clone());
+        let rings = Manner {
+            last: Final::Rings,
+            ..describes(true)
+        };
+        gw_a(&mut w, rings);
+        let errand = Errand {
+            offer,
+            ..knows("Supported")
+        };
+        call(&mut w, &errand);
+        let tag = |code| said(&w, &Method::Invite, code, Name::To)[0].clone();
+        assert_ne!(tag(183), tag(200), "another dialog");
+        let name = if offer { "offered" } else { "not_offered" };
+        check(
+            &format!("settled_with_one_and_answered_by_another_{name}"),
+            &mut w,
+        );
+    }
 }
 
 /// K7: before the answer an UPDATE crosses once both exchanges are over, from either side.

@@ -138,7 +138,13 @@ impl Wire {
         let Some(new) = Description::of(&message.body()) else {
             return Some("a description that is not under our origin");
         };
-        let leg = Bytes::copy_from_slice(message.call_id());
+        // Forks behind the host are dialogs of their own, and so are their descriptions.
+        let ours = match message.is_request() {
+            true => message.from_tag(),
+            false => message.to_tag(),
+        };
+        let leg = [message.call_id(), ours.unwrap_or_default()].concat();
+        let leg = Bytes::from(leg);
         let right = match self.descriptions.get(&leg) {
             // A message sent again has the version that it had.
             Some(last) if new.version < last.version => return None,

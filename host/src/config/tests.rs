@@ -58,6 +58,9 @@ fn what_is_left_out_has_a_default() {
         (None, None, None)
     );
     assert!(trunk.identity.trusted);
+    let extensions = trunk.extensions;
+    assert_eq!(extensions.session_timer_s, None);
+    assert_eq!((extensions.min_se_s, extensions.prack), (90, true));
     assert_eq!(trunk.identity.history, HistoryForm::AsIs);
     assert_eq!(trunk.pass_headers, None);
     let policy = &built.snapshot.policies[0];
@@ -187,6 +190,26 @@ fn a_fallback_is_one_thing() {
     ] {
         let text = with_trunk("").replace(MAIN, &format!("{MAIN}fallback = {wrong}\n"));
         let fault = fault_of(&text);
+        assert!(fault.contains(says), "{wrong}: {fault}");
+    }
+}
+
+#[test]
+fn extensions_are_read() {
+    let of = |text: &str| read(&with_trunk(text)).unwrap().snapshot.trunks[0].extensions;
+    let read = of("session_timer = \"30m\"\nmin_se = \"2m\"\nprack = false\n");
+    assert_eq!(read.session_timer_s, Some(1_800));
+    assert_eq!((read.min_se_s, read.prack), (120, false));
+    assert_eq!(of("session_timer = \"off\"\n").session_timer_s, None);
+    for (wrong, says) in [
+        ("session_timer = \"60s\"\n", "out of range"),
+        (
+            "min_se = \"3m\"\nsession_timer = \"2m\"\n",
+            "from 3m to 1day",
+        ),
+        ("session_timer = \"on\"\n", "is no duration"),
+    ] {
+        let fault = fault_of(&with_trunk(wrong));
         assert!(fault.contains(says), "{wrong}: {fault}");
     }
 }

@@ -41,6 +41,8 @@ impl Ua {
             local: text(invite.header(Name::To)),
             remote: text(invite.header(Name::From)),
             dialogs,
+            hears: Vec::new(),
+            forks: BTreeMap::new(),
             clients: Vec::new(),
             servers: vec![Server {
                 branch: branch_of(&invite),

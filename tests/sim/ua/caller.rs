@@ -22,6 +22,7 @@ impl Ua {
         if response.values(Name::Via).count() != 1 {
             self.complain("response with Vias that are not mine");
         }
+        self.hear(side, place, response);
         if code < 200 {
             side.clients[place].provisional = true;
             if method == Method::Invite {

@@ -3,6 +3,7 @@
 //! It retransmits, acknowledges, cancels, hangs up, forks, renegotiates, and notes everything that
 //! the host does wrong.
 
+mod again;
 mod callee;
 mod caller;
 mod choice;
@@ -116,6 +117,9 @@ pub struct Side {
     remote: String,
     /// One, or one for each fork.
     pub dialogs: Vec<Dialog>,
+    /// The To tag that a caller heard last, and what it knows of the others.
+    hears: Vec<u8>,
+    forks: BTreeMap<Vec<u8>, reliable::Reliable>,
     clients: Vec<Client>,
     servers: Vec<Server>,
     deeds: BTreeSet<(Instant, Deed)>,
@@ -232,6 +236,8 @@ impl Ua {
             local,
             remote: format!("<{uri}>"),
             dialogs: vec![Dialog::new(tag, uri)],
+            hears: Vec::new(),
+            forks: BTreeMap::new(),
             clients: Vec::new(),
             servers: Vec::new(),
             deeds,
@@ -402,55 +408,6 @@ impl Ua {
                     self.act(&mut side, due.1, now);
                 }
                 self.sides.insert(call_id, side);
-            }
-        }
-    }
-
-    fn retransmit(&mut self, side: &mut Side, now: Instant) {
-        self.repeat_reliable(side, now);
-        for c in &mut side.clients {
-            if let Some((at, interval)) = c.resend
-                && at <= now
-            {
-                if c.give_up <= now {
-                    c.resend = None;
-                    c.last = Some(408);
-                    let first = c.method == Method::Invite && c.cseq == 1;
-                    side.timed_out |= first;
-                    if self.strict && !first {
-                        let what = format!("{}: nobody answered {}", self.name, c.method);
-                        self.complaints.push(what);
-                    }
-                    continue;
-                }
-                let doubled = interval * 2;
-                let most = if c.method == Method::Invite {
-                    doubled
-                } else {
-                    T2
-                };
-                let next = doubled.min(most);
-                c.resend = Some((now + next, next));
-                self.out.push(c.bytes.clone());
-            }
-        }
-        for d in &mut side.dialogs {
-            if let Some(u) = &mut d.unacked
-                && u.at <= now
-            {
-                if u.give_up <= now {
-                    let offered = side.invite.as_ref().is_none_or(Message::has_body);
-                    if self.strict && (offered || u.cseq > 1) {
-                        let what = format!("{}: nobody acknowledged my 2xx", self.name);
-                        self.complaints.push(what);
-                    }
-                    d.unacked = None;
-                    side.deeds.insert((now, Deed::HangUp));
-                    continue;
-                }
-                u.interval = (u.interval * 2).min(T2);
-                u.at = now + u.interval;
-                self.out.push(u.bytes.clone());
             }
         }
     }

@@ -164,6 +164,24 @@ impl Ua {
         true
     }
 
+    /// An answer to the INVITE with another To tag is another dialog: what was settled in the last
+    /// one is not settled there.
+    pub(super) fn hear(&mut self, side: &mut Side, place: usize, answer: &Message) {
+        let tag = answer.to_tag().map(<[u8]>::to_vec);
+        let first = side.caller && place == 0 && side.code.is_none();
+        let Some(tag) = tag.filter(|_| first) else {
+            return;
+        };
+        let known = side.forks.remove(&tag).unwrap_or_default();
+        let before = std::mem::replace(&mut side.dialogs[0].reliable, known);
+        let before_tag = std::mem::replace(&mut side.hears, tag);
+        if before_tag == side.hears {
+            side.dialogs[0].reliable = before;
+        } else {
+            side.forks.insert(before_tag, before);
+        }
+    }
+
     /// Sends what waits for its PRACK again.
     pub(super) fn repeat_reliable(&mut self, side: &mut Side, now: Instant) {
         let mut given_up = false;

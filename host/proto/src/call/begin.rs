@@ -73,6 +73,7 @@ impl Call {
             invite: Some(Arc::new(invite)),
             attempts: Vec::new(),
             early: None,
+            more_tags: Vec::new(),
             speaks: None,
             queue: VecDeque::new(),
             plan: Plan::default(),

@@ -64,6 +64,10 @@ impl Call {
     pub(crate) fn requested(&mut self, r: InDialog, core: &mut Core) {
         let method = r.request.method().clone();
         self.note_request(r.leg, false, &method, core);
+        if r.leg == LegId::A && self.is_past(&r.request) {
+            let code = if method == Method::Bye { 200 } else { 481 };
+            return self.reply_plain(&r, code, None, core);
+        }
         self.turn_to(r.leg, &r.request);
         let fresh = match self.leg_mut(r.leg) {
             Some(leg) => {
@@ -72,9 +76,10 @@ impl Call {
             }
             None => false,
         };
-        // Deviation: a PRACK that a later request has overtaken is taken all the same. RAck says what
-        // it acknowledges, and a caller that was refused would have no way to say it again.
-        if !fresh && method != Method::Prack {
+        // Deviation: what a later request has overtaken is refused (RFC 3261 §12.2.2), but for PRACK,
+        // whose RAck says what it acknowledges, and BYE, after which nothing comes: neither has a
+        // second try, and a call would go on that one side has left.
+        if !fresh && !matches!(method, Method::Prack | Method::Bye) {
             return self.reply_plain(&r, 500, None, core);
         }
         match method {

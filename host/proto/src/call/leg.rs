@@ -38,12 +38,19 @@ pub(crate) struct Leg {
     pub(crate) over: bool,
     /// How the peer has described its side of the session last.
     pub(crate) said: Option<Bytes>,
-    /// Version of the session description that we sent last, 0 before the first one.
-    sdp_version: u32,
-    /// What it said beside its origin.
-    sdp_digest: u64,
+    /// The session description that we sent last.
+    described: Described,
     /// Its session timer, if one runs.
     pub(crate) timer: Option<Box<SessionTimer>>,
+}
+
+/// The session description that we sent last, as far as the next one depends on it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Described {
+    /// Its version, 0 before the first one.
+    version: u32,
+    /// What it said beside its origin.
+    digest: u64,
 }
 
 /// A 2xx that the peer has not acknowledged yet.
@@ -68,8 +75,7 @@ impl Leg {
             bye_waits: false,
             over: false,
             said: None,
-            sdp_version: 0,
-            sdp_digest: 0,
+            described: Described::default(),
             timer: None,
         }
     }
@@ -131,7 +137,10 @@ impl Leg {
             session: (self.dialog.local_tag.0 >> 32) as u32,
             host: self.dialog.listener().host(),
         };
-        let (last, said) = (&mut self.sdp_version, &mut self.sdp_digest);
+        let Described {
+            version: last,
+            digest: said,
+        } = &mut self.described;
         let mut version = |digest| {
             if *last == 0 || *said != digest {
                 (*last, *said) = (last.wrapping_add(1), digest);
@@ -142,6 +151,16 @@ impl Leg {
         scratch.clear();
         put_body(scratch, content_type, body, origin, &mut version);
         b.finish(Some(scratch))
+    }
+
+    /// How far our descriptions have come.
+    pub(super) fn described(&self) -> Described {
+        self.described
+    }
+
+    /// Goes on from there.
+    pub(super) fn describe_as(&mut self, described: Described) {
+        self.described = described;
     }
 
     /// Acknowledges the 2xx with this CSeq, and keeps the ACK.

@@ -10,12 +10,13 @@
 //!
 //! - `begin`: INVITE, question, verdict, fallback
 //! - `dial`: attempts in order, and giving them up
-//! - `early`: provisional answers, early dialogs and PRACK
+//! - `early`: the dialogs of a called side that has not answered
 //! - `outcome`: what the called sides answer, and failover
 //! - `redirect`: called sides that send the call elsewhere
 //! - `bridge`: ACK, BYE and what ends an answered call
 //! - `offer`: who may ask for another session, and who has to wait
 //! - `change`, `refer`, `replaces`, `notify`, `join`: a party of an answered call changes
+//! - `provisional`: 18x and PRACK
 //! - `refresh`: session timers
 //! - `relay`: requests that cross from one leg to the other
 //! - `passing`, `headers`, `privacy`, `history`: what crosses, who is named, where the call has been
@@ -38,6 +39,7 @@ mod offer;
 mod outcome;
 mod passing;
 mod privacy;
+mod provisional;
 mod reason;
 mod redirect;
 mod refer;
@@ -49,7 +51,7 @@ mod story;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use intertrunk_sip::{Message, Method, Name, reply};
+use intertrunk_sip::{Message, Method, Name, Token, reply};
 use slotmap::new_key_type;
 
 pub(crate) use self::attempt::AttemptId;
@@ -58,10 +60,10 @@ use self::attempt::{Attempt, AttemptState, Try};
 pub(crate) use self::begin::Arrival;
 pub(crate) use self::bridge::InDialog;
 use self::change::{Change, Step};
-use self::early::CallerEarly;
 use self::join::OwnOffer;
 use self::leg::Leg;
 pub(crate) use self::passing::allow;
+use self::provisional::CallerEarly;
 use self::reason::Because;
 pub(crate) use self::reason::{Q850, q850_of};
 use self::relay::Relay;
@@ -158,6 +160,8 @@ pub(crate) struct Call {
     attempts: Vec<Attempt>,
     /// Reliable provisional answers to the caller, once there was one.
     early: Option<Box<CallerEarly>>,
+    /// Tags beside the current one by which the caller knows us: forks that it had to tell apart.
+    more_tags: Vec<Token>,
     /// The early dialog that the caller hears.
     speaks: Option<(AttemptId, u8)>,
     queue: VecDeque<Try>,
@@ -206,9 +210,10 @@ impl Call {
     }
 
     /// All tags by which the shard finds this call.
-    pub(crate) fn tags(&self) -> impl Iterator<Item = intertrunk_sip::Token> + '_ {
+    pub(crate) fn tags(&self) -> impl Iterator<Item = Token> + '_ {
         let b = self.attempts.iter().map(|a| a.leg.dialog.local_tag);
-        std::iter::once(self.a.dialog.local_tag).chain(b)
+        let a = std::iter::once(self.a.dialog.local_tag);
+        a.chain(self.more_tags.iter().copied()).chain(b)
     }
 
     /// What its INVITE came from; see [`crate::rng::origin_of`].

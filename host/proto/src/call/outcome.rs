@@ -173,6 +173,7 @@ impl Call {
             .get_or_insert_with(|| millis(core.now.since(attempt.started)));
         let settled = attempt.is_settled(response.to_tag());
         let session = attempt.session_of(response.to_tag());
+        let source = attempt.early_place(response.to_tag());
         attempt.confirm(response);
         attempt.leg.hear(response);
         attempt.leg.take_timer(response, core);
@@ -197,6 +198,7 @@ impl Call {
             .plan
             .max_duration_s
             .map(|s| core.now + Duration::from_secs(u64::from(s)));
+        self.speak_as(id, source, core);
         // What one leg has settled before, the other may hear of for the first time.
         let unsettled = !self.caller_is_settled() && !response.has_body();
         let session = session.filter(|_| unsettled && invite.has_body());

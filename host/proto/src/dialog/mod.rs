@@ -116,6 +116,17 @@ impl Dialog {
         *self = answered;
     }
 
+    /// Answers the same INVITE as another dialog: with a tag of its own, and numbers of the peer that
+    /// go on from the INVITE's.
+    pub(crate) fn answer_as(&mut self, tag: Token, invite_cseq: u32) {
+        let length = self.local.len() - Token::CHARS;
+        let mut local = self.local[..length].to_vec();
+        local.extend_from_slice(tag.to_string().as_bytes());
+        self.local = local.into();
+        self.local_tag = tag;
+        self.remote_cseq = Some(invite_cseq);
+    }
+
     /// Takes a new remote target from a Contact (RFC 3261 §12.2), if it has a usable one.
     pub(crate) fn refresh_target(&mut self, message: &Message) {
         if let Some(Ok(contact)) = message.contact()

@@ -277,7 +277,7 @@ impl World {
             self.now = self.now.max(at);
             self.step();
             steps += 1;
-            if steps > 200_000 {
+            if steps > 40_000 {
                 self.broken
                     .push("the world does not come to rest".to_owned());
                 return;

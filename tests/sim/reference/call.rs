@@ -53,6 +53,8 @@ pub(super) struct Call {
     /// Of re-INVITEs of each side: the highest CSeq, and whether it waits for its answer.
     asked_by_caller: (u32, bool),
     asked_by_callee: (u32, bool),
+    /// Highest CSeq of the caller's requests: older ones count for nothing (RFC 3261 §12.2.2).
+    caller_cseq: u32,
     last_ring: Bytes,
     step: Step,
     pub(super) broken: Vec<String>,
@@ -117,6 +119,7 @@ impl Call {
             unacked_by_callee: None,
             asked_by_caller: (invite.cseq(), false),
             asked_by_callee: (0, false),
+            caller_cseq: invite.cseq(),
             last_ring: Bytes::new(),
             step: Step::default(),
             broken: Vec::new(),
@@ -150,7 +153,10 @@ impl Call {
     // ---- the policy ----
 
     pub(super) fn asked(&mut self, until: Instant) {
-        self.admitted = true;
+        if !std::mem::replace(&mut self.admitted, true) {
+            // Refused without a transaction, it came again and was taken.
+            self.told = None;
+        }
         self.must(
             self.told.is_none() && !self.gave_up,
             "asked about a call that is over",
@@ -193,6 +199,12 @@ impl Call {
             return;
         }
         let method = message.method();
+        if !matches!(method, Method::Ack | Method::Cancel) {
+            if message.cseq() <= self.caller_cseq {
+                return;
+            }
+            self.caller_cseq = message.cseq();
+        }
         let pending = self.told.is_none() && self.admitted;
         match method {
             Method::Cancel if branch_of(message) == self.branch => self.gives_up(pending),

@@ -249,6 +249,9 @@ impl Ua {
             errand: Some(errand.clone()),
         };
         let body = errand.offer.then_some("offer");
+        if self.state == State::Dead {
+            return call_id;
+        }
         self.request(&mut side, 0, &Method::Invite, body, now);
         self.sides.insert(call_id.clone(), side);
         call_id

@@ -104,7 +104,9 @@ impl Framer {
             match self.progress {
                 Progress::Failed(fault) => return Err(fault),
                 Progress::Between { after_pong } => match self.buffer[..] {
-                    [] | [b'\r'] | [b'\r', b'\n', b'\r'] => return Ok(None),
+                    [] | [b'\r'] => return Ok(None),
+                    // Half of a ping, unless the first half has come already.
+                    [b'\r', b'\n', b'\r'] if !after_pong => return Ok(None),
                     [b'\r', b'\n', ..] => return Ok(Some(self.keep_alive(after_pong))),
                     _ => self.progress = Progress::Header { searched: 0 },
                 },
@@ -233,6 +235,15 @@ mod tests {
         }
         let drip: Vec<&[u8]> = stream.chunks(1).collect();
         assert_eq!(frames(&drip).unwrap().len(), 3);
+    }
+
+    /// Found by fuzzing: the second half of a ping waited for more because a third began.
+    #[test]
+    fn the_second_half_of_a_ping_waits_for_nothing() {
+        assert_eq!(
+            frames(&[b"\r\n", b"\r\n\r"]),
+            Ok(vec![Framed::Pong, Framed::Ping])
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod peers;
 mod verdicts;
 mod watch;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,6 +72,10 @@ struct Play {
     sent: Vec<Sent>,
     said: Vec<Said>,
     watch: Watch,
+    /// From one call to another.
+    within: VecDeque<(Flow, Bytes)>,
+    /// The next of these is lost.
+    deaf: bool,
     generation: u64,
     serial: u32,
 }
@@ -87,6 +92,8 @@ impl Play {
             sent: Vec::new(),
             said: Vec::new(),
             watch: Watch::default(),
+            within: VecDeque::new(),
+            deaf: false,
             generation: 1,
             serial: 0,
         }
@@ -271,13 +278,31 @@ impl Play {
 
     fn transmit_failed(&mut self, take: &mut Take<'_>) {
         let requests: Vec<TransmitId> = self.sent.iter().filter_map(|s| s.request).collect();
-        let back = usize::from(take.byte()) % requests.len().max(1);
+        let back = usize::from(take.byte());
+        self.deaf |= back >= 240;
+        let back = back % requests.len().max(1);
         if let Some(id) = requests.iter().rev().nth(back) {
             self.input(Input::TransmitFailed(*id));
         }
     }
 
+    /// Hands over an input, and what one call says to another because of it.
     fn input(&mut self, input: Input) {
+        self.hand(input);
+        let mut said = 0;
+        while let Some((flow, bytes)) = self.within.pop_front() {
+            said += 1;
+            assert!(
+                said < OUTPUTS_MAX,
+                "calls that talk to each other without end"
+            );
+            if !std::mem::take(&mut self.deaf) {
+                self.hand(Input::Received { flow, bytes });
+            }
+        }
+    }
+
+    fn hand(&mut self, input: Input) {
         self.host.handle_input(input, self.now);
         let mut outputs = 0;
         while let Some(output) = self.host.poll_output() {
@@ -290,6 +315,9 @@ impl Play {
 
     fn output(&mut self, output: Output) {
         match output {
+            Output::Transmit { flow, bytes, .. } if flow.shard().is_some() => {
+                self.within.push_back((flow.seen_from(SHARDS.0), bytes));
+            }
             Output::Transmit {
                 flow,
                 bytes,

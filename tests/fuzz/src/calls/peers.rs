@@ -93,7 +93,7 @@ impl Play {
         }
         self.options(&mut text, flags, take);
         if flags.has(6) {
-            self.replaces(&mut text, "Replaces: ", take);
+            _ = write!(text, "Replaces: {}\r\n", self.replaces(take));
         }
         if flags.has(7) {
             text += "P-Asserted-Identity: <sip:0100@pbx.example>\r\nPrivacy: id;critical\r\n";
@@ -129,18 +129,19 @@ impl Play {
         }
     }
 
-    /// The dialog of a message of the host's, as a Replaces value.
-    fn replaces(&mut self, text: &mut String, before: &str, take: &mut Take<'_>) {
-        if let Some((_, message)) = self.message(take, |_| true) {
-            let tag =
-                |tag: Option<&[u8]>| String::from_utf8_lossy(tag.unwrap_or(b"0")).into_owned();
-            _ = write!(
-                text,
-                "{before}{};to-tag={};from-tag={}\r\n",
-                String::from_utf8_lossy(message.call_id()),
-                tag(message.to_tag()),
-                tag(message.from_tag())
-            );
+    /// The dialog of a message of the host's, as a Replaces value; tags as one side or the other
+    /// knows them. Something like one where there is no such message.
+    fn replaces(&mut self, take: &mut Take<'_>) -> String {
+        let known = self.message(take, |m| m.from_tag().is_some());
+        let tag = |tag: Option<&[u8]>| String::from_utf8_lossy(tag.unwrap_or(b"0")).into_owned();
+        let (call_id, from, to) = known.map_or(
+            ("a".to_owned(), "b".to_owned(), "c".to_owned()),
+            |(_, m)| (tag(Some(m.call_id())), tag(m.from_tag()), tag(m.to_tag())),
+        );
+        match take.byte() % 4 {
+            0 => format!("{call_id};to-tag={to};from-tag={from}"),
+            1 => format!("{call_id};to-tag={to};from-tag={from};early-only"),
+            _ => format!("{call_id};to-tag={from};from-tag={to}"),
         }
     }
 
@@ -260,11 +261,13 @@ impl Play {
                     known.cseq()
                 );
             }
-            Method::Refer if flags.has(5) => self.replaces(
-                &mut text,
-                "Refer-To: <sip:300@x.example>;method=INVITE\r\nX-Replaces: ",
-                take,
-            ),
+            Method::Refer if flags.has(5) => {
+                let replaces = self.replaces(take).replace(';', "%3B").replace('=', "%3D");
+                _ = write!(
+                    text,
+                    "Refer-To: <sip:300@x.example?Replaces={replaces}>\r\n"
+                );
+            }
             Method::Refer => {
                 text += take.of(&[
                     "Refer-To: <sip:300@x.example>\r\nReferred-By: <sip:1@x>\r\n",

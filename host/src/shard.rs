@@ -410,7 +410,13 @@ impl Shard {
             return self.due.push_back(Due::Within(flow, bytes));
         }
         let mailbox = self.mailboxes.get(usize::from(to));
-        let passed = mailbox.map(|m| m.forward(Forwarded { flow, bytes }));
+        let passed = mailbox.map(|m| {
+            m.forward(Forwarded {
+                flow,
+                bytes,
+                at: self.clock.now(),
+            })
+        });
         if !matches!(passed, Some(Ok(()))) {
             self.count(Count::DatagramsShed);
         }

@@ -132,6 +132,7 @@ fn trunk_of(peer: &Peer) -> Trunk {
         identity: Default::default(),
         pass_headers: None,
         extensions: Default::default(),
+        redirects: Default::default(),
         transfers: Default::default(),
         state: Arc::default(),
     }

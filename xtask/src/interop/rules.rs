@@ -43,8 +43,8 @@ pub struct Case {
     pub ended_by: &'static str,
     /// Records that one call of the caller's leaves.
     pub records: u32,
-    /// The last of `callees` is reached from the first one's trunk, by a transfer, and from no
-    /// other.
+    /// The last of `callees` is reached by a transfer of the caller's, to a number of its own, and
+    /// by no other call.
     pub transfers: bool,
     /// How long it may take at most. One that takes longer than the others is played beside them.
     pub seconds_max: u64,
@@ -219,15 +219,18 @@ fn configure(dir: &Path) -> Result<()> {
             section(&trunk_name(case, place), &peer, side.trunk)?;
             names.push(format!("\"{}\"", trunk_name(case, place)));
         }
-        let target = if case.transfers { names.pop() } else { None };
-        for (from, to) in [("a", Some(names.join(", "))), ("b", target)] {
-            if let Some(to) = to.filter(|to| !to.is_empty()) {
-                write!(
-                    routes,
-                    "\n[[route]]\nname = \"{name}\"\nfrom = [\"{name}-{from}\"]\n\
-                     prefix = \"+1\"\nto = [{to}]\n"
-                )?;
-            }
+        let mut route = |prefix: &str, to: &str| {
+            write!(
+                routes,
+                "\n[[route]]\nname = \"{name}\"\nfrom = [\"{name}-a\"]\n\
+                 prefix = \"{prefix}\"\nto = [{to}]\n"
+            )
+        };
+        if let Some(target) = names.pop_if(|_| case.transfers) {
+            route(&format!("{}9", dialled(number)), &target)?;
+        }
+        if !names.is_empty() {
+            route("+1", &names.join(", "))?;
         }
     }
     append(&dir.join("rules.toml"), &trunks)?;

@@ -30,6 +30,7 @@ const CALLING: &str = "127.0.0.43:15080";
 const PBX: &str = "127.0.0.44:15080";
 
 const STARTS_WITHIN: Duration = Duration::from_secs(10);
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
 const TAKES_AT_MOST: Duration = Duration::from_secs(20);
 const LINGERS_FOR: Duration = Duration::from_secs(5);
 const CALLS: u32 = 10;
@@ -121,7 +122,7 @@ fn ensure_installed() -> Result<()> {
 fn run(world: &World) -> Result<Vec<Outcome>> {
     let dir = &world.dir;
     ensure_installed()?;
-    let _proxy = start_proxy(dir)?;
+    let _proxy = Proxy::start(dir)?;
     let service = Service::start(&world.intertrunk, dir, "kamailio.toml")?;
     let passes = PASSES.iter().filter(|pass| world.wants(pass.name));
     let passes: Vec<&Pass> = passes.collect();
@@ -149,28 +150,42 @@ fn run(world: &World) -> Result<Vec<Outcome>> {
     Ok(outcomes)
 }
 
-/// Starts it in the foreground and waits until its socket is bound.
-fn start_proxy(dir: &Path) -> Result<Process> {
-    let log = File::create(dir.join("kamailio.log"))?;
-    let mut command = Command::new("/usr/sbin/kamailio");
-    command
-        .args(["-f", "kamailio.cfg", "-DD", "-E", "-m", "32", "-M", "4"])
-        .args(["-w", ".", "-Y", "."])
-        .current_dir(dir)
-        .stdout(log.try_clone()?)
-        .stderr(log);
-    let mut process = Process::start("kamailio", &mut command)?;
-    let deadline = Instant::now() + STARTS_WITHIN;
-    // 127.0.0.41:15100, as the kernel writes it.
-    while !fs::read_to_string("/proc/net/udp")?.contains(" 2900007F:3AFC ") {
-        ensure!(
-            process.ended()?.is_none() && Instant::now() < deadline,
-            "kamailio did not start on {PROXY}; see {}/kamailio.log",
-            dir.display()
-        );
-        thread::sleep(Duration::from_millis(20));
+/// A running Kamailio. It has children, which it ends when it is asked to end; killed, it would
+/// leave them behind.
+struct Proxy(Process);
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        // What does not end in time is killed when the process itself is dropped.
+        let _ = self.0.terminate();
+        let _ = self.0.wait(Instant::now() + ENDS_WITHIN);
     }
-    Ok(process)
+}
+
+impl Proxy {
+    /// Starts it in the foreground and waits until its socket is bound.
+    fn start(dir: &Path) -> Result<Proxy> {
+        let log = File::create(dir.join("kamailio.log"))?;
+        let mut command = Command::new("/usr/sbin/kamailio");
+        command
+            .args(["-f", "kamailio.cfg", "-DD", "-E", "-m", "32", "-M", "4"])
+            .args(["-w", ".", "-Y", "."])
+            .current_dir(dir)
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        let mut proxy = Proxy(Process::start("kamailio", &mut command)?);
+        let deadline = Instant::now() + STARTS_WITHIN;
+        // 127.0.0.41:15100, as the kernel writes it.
+        while !fs::read_to_string("/proc/net/udp")?.contains(" 2900007F:3AFC ") {
+            ensure!(
+                proxy.0.ended()?.is_none() && Instant::now() < deadline,
+                "kamailio did not start on {PROXY}; see {}/kamailio.log",
+                dir.display()
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(proxy)
+    }
 }
 
 fn play(pass: &Pass, dir: &Path) -> Result<Outcome> {

@@ -1,8 +1,8 @@
 //! Mailboxes: the only way into a shard from outside its thread.
 //!
-//! Each shard has one, with two bounded queues: datagrams that another shard's socket received but
-//! this shard owns, and orders of the operator. They are apart so that a flood of the first never
-//! keeps out the second. Nothing that hands over a datagram ever blocks: a full queue gives it back.
+//! Each shard has one, with three bounded queues: messages that another shard's socket received but
+//! this shard owns, errands for the connections that this shard holds, and orders of the operator.
+//! They are apart so that a flood of the first never keeps out the others. Nothing that hands over a datagram ever blocks: a full queue gives it back.
 
 use std::io;
 use std::sync::Arc;
@@ -10,16 +10,19 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 
 use bytes::Bytes;
-use intertrunk_proto::{CallId, CallView, Flow, Instant};
+use intertrunk_proto::{CallId, CallView, Flow, Instant, TransmitId};
 use mio::{Registry, Token, Waker};
 
 use crate::node::Running;
 use crate::shard::Pulse;
+use crate::transport::Origin;
 
 /// Datagrams that may wait for a shard.
 pub const DATAGRAMS_MAX: usize = 4096;
-/// Bytes of the datagrams that may wait for a shard.
+/// Bytes of the datagrams that may wait for a shard; as many of errands.
 pub const BYTES_MAX: usize = 16 << 20;
+/// Errands that may wait for a shard.
+pub const ERRANDS_MAX: usize = 4096;
 /// Orders that may wait for a shard.
 pub const ORDERS_MAX: usize = 256;
 
@@ -32,6 +35,31 @@ pub struct Forwarded {
     pub bytes: Bytes,
     /// When it was handed over.
     pub at: Instant,
+}
+
+/// What has to do with connections that another shard holds.
+#[derive(Debug)]
+pub enum Errand {
+    /// Send this on a connection of yours.
+    Send {
+        /// Which one; if it is gone, any to the same address.
+        flow: Flow,
+        /// What.
+        bytes: Bytes,
+        /// Whom to tell if it is a request that could not be sent.
+        origin: Option<Origin>,
+    },
+    /// This request of yours could not be sent.
+    Unsent(TransmitId),
+}
+
+impl Errand {
+    fn bytes(&self) -> usize {
+        match self {
+            Errand::Send { bytes, .. } => bytes.len(),
+            Errand::Unsent(_) => 0,
+        }
+    }
 }
 
 /// What the node tells or asks a shard. Answers go into the given channel, which has room.
@@ -62,8 +90,10 @@ pub struct Unreachable;
 #[derive(Clone, Debug)]
 pub struct Mailbox {
     datagrams: SyncSender<Forwarded>,
+    errands: SyncSender<Errand>,
     orders: SyncSender<Order>,
     waiting: Arc<AtomicUsize>,
+    errands_bytes: Arc<AtomicUsize>,
     bell: Arc<Bell>,
 }
 
@@ -71,8 +101,10 @@ pub struct Mailbox {
 #[derive(Debug)]
 pub struct Inbox {
     datagrams: Receiver<Forwarded>,
+    errands: Receiver<Errand>,
     orders: Receiver<Order>,
     waiting: Arc<AtomicUsize>,
+    errands_bytes: Arc<AtomicUsize>,
     bell: Arc<Bell>,
 }
 
@@ -91,19 +123,25 @@ pub fn mailbox(registry: &Registry, token: Token) -> io::Result<(Mailbox, Inbox)
     };
     let bell = Arc::new(bell);
     let waiting = Arc::<AtomicUsize>::default();
+    let errands_bytes = Arc::<AtomicUsize>::default();
     let (datagrams, datagrams_in) = mpsc::sync_channel(DATAGRAMS_MAX);
+    let (errands, errands_in) = mpsc::sync_channel(ERRANDS_MAX);
     let (orders, orders_in) = mpsc::sync_channel(ORDERS_MAX);
     let inbox = Inbox {
         datagrams: datagrams_in,
+        errands: errands_in,
         orders: orders_in,
         waiting: Arc::clone(&waiting),
+        errands_bytes: Arc::clone(&errands_bytes),
         bell: Arc::clone(&bell),
     };
     Ok((
         Mailbox {
             datagrams,
+            errands,
             orders,
             waiting,
+            errands_bytes,
             bell,
         },
         inbox,
@@ -123,6 +161,25 @@ impl Mailbox {
             match error {
                 mpsc::TrySendError::Full(letter) | mpsc::TrySendError::Disconnected(letter) => {
                     letter
+                }
+            }
+        })?;
+        self.bell.ring();
+        Ok(())
+    }
+
+    /// Hands over an errand, or gives it back when the queue is full or the shard is gone.
+    pub fn errand(&self, errand: Errand) -> Result<(), Errand> {
+        let bytes = errand.bytes();
+        if self.errands_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > BYTES_MAX {
+            self.errands_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(errand);
+        }
+        self.errands.try_send(errand).map_err(|error| {
+            self.errands_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            match error {
+                mpsc::TrySendError::Full(errand) | mpsc::TrySendError::Disconnected(errand) => {
+                    errand
                 }
             }
         })?;
@@ -150,6 +207,14 @@ impl Inbox {
         self.waiting
             .fetch_sub(letter.bytes.len(), Ordering::Relaxed);
         Some(letter)
+    }
+
+    /// The next errand.
+    pub fn next_errand(&self) -> Option<Errand> {
+        let errand = self.errands.try_recv().ok()?;
+        self.errands_bytes
+            .fetch_sub(errand.bytes(), Ordering::Relaxed);
+        Some(errand)
     }
 
     /// The next order.

@@ -22,6 +22,8 @@ pub struct Memory {
     pub calls: usize,
     /// Mailboxes and receive buffers.
     pub queues: usize,
+    /// What connections hold.
+    pub connections: usize,
     /// Linear memory of policies.
     pub policies: usize,
     /// Records on their way to disk, and those of calls that ended lately.
@@ -31,20 +33,22 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Of so many shards, each with these limits, and of policies with instances of these sizes.
-    pub fn of(limits: &Limits, shards: u16, instances: &[usize]) -> Memory {
+    /// Of so many shards, each with these limits, of policies with instances of these sizes, and of
+    /// connections that hold so many bytes.
+    pub fn of(limits: &Limits, shards: u16, instances: &[usize], connections: usize) -> Memory {
         let shards = usize::from(shards);
         let calls = limits.bytes().saturating_mul(shards);
-        let queues = (mailbox::BYTES_MAX + DATAGRAM_BYTES_MAX) * shards;
+        let queues = (2 * mailbox::BYTES_MAX + DATAGRAM_BYTES_MAX) * shards;
         // One instance more than there are shards: cases run on none of them.
         let copies = GENERATIONS * (shards + 1);
         let instances = instances.iter().copied().fold(0, usize::saturating_add);
         let policies = instances.saturating_mul(copies);
         let records = (cdr::QUEUE_MAX + cdr::RECENT_MAX) * cdr::RECORD_BYTES;
-        let parts = [calls, queues, policies, records];
+        let parts = [calls, queues, connections, policies, records];
         Memory {
             calls,
             queues,
+            connections,
             policies,
             records,
             total: parts.into_iter().fold(0, usize::saturating_add),
@@ -52,14 +56,14 @@ impl Memory {
     }
 
     /// What is there whatever the limits are.
-    pub fn fixed(shards: u16, instances: &[usize]) -> usize {
+    pub fn fixed(shards: u16, instances: &[usize], connections: usize) -> usize {
         let nothing = Limits {
             calls_max: 0,
             transactions_max: 0,
             emergency_reserve: 0,
             ..Limits::default()
         };
-        Memory::of(&nothing, shards, instances).total
+        Memory::of(&nothing, shards, instances, connections).total
     }
 }
 
@@ -79,13 +83,14 @@ mod tests {
     #[test]
     fn parts_add_up_and_grow_with_shards() {
         let limits = Limits::default();
-        let one = Memory::of(&limits, 1, &[32 << 20]);
-        let two = Memory::of(&limits, 2, &[32 << 20]);
+        let one = Memory::of(&limits, 1, &[32 << 20], 0);
+        let two = Memory::of(&limits, 2, &[32 << 20], 5);
         assert_eq!(one.calls, limits.bytes());
         assert_eq!(two.calls, 2 * one.calls);
         assert_eq!((one.policies, two.policies), (128 << 20, 192 << 20));
         let sum = one.calls + one.queues + one.policies + one.records;
         assert_eq!(one.total, sum);
-        assert_eq!(Memory::fixed(1, &[32 << 20]), sum - one.calls);
+        assert_eq!(Memory::fixed(1, &[32 << 20], 0), sum - one.calls);
+        assert_eq!(Memory::fixed(1, &[32 << 20], 7), sum - one.calls + 7);
     }
 }

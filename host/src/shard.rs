@@ -24,7 +24,7 @@ use crate::mailbox::{Forwarded, Inbox, Mailbox, Order};
 use crate::node::Running;
 use crate::observe::Observer;
 use crate::observe::metrics::Count;
-use crate::transport::{DATAGRAM_BYTES_MAX, UdpSocket};
+use crate::transport::{DATAGRAM_BYTES_MAX, Streams, UdpSocket};
 
 /// The event that a shard's mailbox wakes it with; sockets have their listener's number.
 pub const MAILBOX: Token = Token(usize::MAX);
@@ -62,8 +62,10 @@ pub struct Parts {
     pub running: Arc<Running>,
     /// What wakes it; the sockets are registered with it.
     pub poll: Poll,
-    /// Its sockets, in the order of the listeners.
+    /// Its UDP sockets, in the order of the listeners.
     pub sockets: Vec<UdpSocket>,
+    /// Its connections.
+    pub streams: Streams,
     /// Its own mailbox.
     pub inbox: Inbox,
     /// Everybody's mailbox, by number.
@@ -95,6 +97,11 @@ pub struct Shard {
     poll: Poll,
     events: Events,
     sockets: Vec<UdpSocket>,
+    /// The place of each listener's UDP socket.
+    udp_of: Vec<Option<usize>>,
+    streams: Streams,
+    /// Errands or news of connections are left over from the last turn.
+    streams_left: bool,
     readable: Vec<bool>,
     /// When each socket was last known to have nothing.
     empty_at: Vec<Instant>,
@@ -144,10 +151,14 @@ impl Shard {
             running,
             poll,
             sockets,
+            mut streams,
             inbox,
             mailboxes,
             observer,
         } = parts;
+        streams.adopt(&running.streams, &running.snapshot);
+        let listeners = running.snapshot.listeners.iter();
+        let udp_of = listeners.map(|l| sockets.iter().position(|s| s.listener() == l.id));
         let snapshot = Arc::clone(&running.snapshot);
         Shard {
             b2bua: B2bua::new(snapshot, share.shard, share.shards, share.seed, share.key),
@@ -155,6 +166,9 @@ impl Shard {
             events: Events::with_capacity(sockets.len() + 1),
             readable: vec![true; sockets.len()],
             empty_at: vec![clock.now(); sockets.len()],
+            udp_of: udp_of.collect(),
+            streams,
+            streams_left: false,
             forwarded_left: false,
             due: VecDeque::new(),
             late: VecDeque::new(),
@@ -187,14 +201,21 @@ impl Shard {
         self.take_orders();
         self.take_forwarded();
         self.take_datagrams();
+        self.take_streams();
         self.take_late();
         self.take_timeouts();
+        self.flush_streams();
     }
 
     /// Sleeps until there is something to do.
     fn wait(&mut self) {
-        let busy = self.forwarded_left || !self.late.is_empty() || self.readable.contains(&true);
-        let patience = match self.b2bua.poll_timeout() {
+        let busy = self.forwarded_left
+            || !self.late.is_empty()
+            || self.readable.contains(&true)
+            || self.streams_left
+            || self.streams.is_busy();
+        let timeouts = [self.b2bua.poll_timeout(), self.streams.timeout()];
+        let patience = match timeouts.into_iter().flatten().min() {
             _ if busy => Some(Duration::ZERO),
             Some(at) => Some(at.since(self.clock.now())),
             None => None,
@@ -211,6 +232,8 @@ impl Shard {
                     self.empty_at[socket] = now;
                 }
                 *readable = true;
+            } else {
+                self.streams.woken(event);
             }
         }
     }
@@ -221,6 +244,7 @@ impl Shard {
             match order {
                 Order::Config(running) => {
                     self.running = Arc::clone(&running);
+                    self.streams.adopt(&running.streams, &running.snapshot);
                     self.handle(Input::Config(Arc::clone(&running.snapshot)));
                 }
                 Order::Drain => self.handle(Input::Drain),
@@ -306,6 +330,11 @@ impl Shard {
     fn receive(&mut self, flow: Flow, length: usize) {
         self.count(Count::DatagramsReceived);
         let bytes = Bytes::copy_from_slice(&self.buffer[..length]);
+        self.take_in(flow, bytes);
+    }
+
+    /// Takes a message in, or hands it to the shard that owns its call.
+    fn take_in(&mut self, flow: Flow, bytes: Bytes) {
         let Share {
             shard, shards, key, ..
         } = self.share;
@@ -372,14 +401,18 @@ impl Shard {
                 flow,
                 bytes,
                 request,
-            } => {
-                if let Some(to) = flow.shard() {
-                    return self.pass_on(to, flow, bytes);
+            } => match self.udp_of.get(usize::from(flow.listener.0)) {
+                Some(Some(socket)) => {
+                    if let (Err(()), Some(request)) = (self.send(*socket, flow, &bytes), request) {
+                        self.due.push_back(Due::Unsent(request));
+                    }
                 }
-                if let (Err(()), Some(request)) = (self.send(flow, &bytes), request) {
-                    self.due.push_back(Due::Unsent(request));
-                }
-            }
+                Some(None) => self.send_on_stream(flow, bytes, request),
+                None => match flow.shard() {
+                    Some(to) => self.pass_on(to, flow, bytes),
+                    None => self.due.extend(request.map(Due::Unsent)),
+                },
+            },
             Output::Ask {
                 ask,
                 policy,
@@ -424,9 +457,8 @@ impl Shard {
 
     /// Fails when the kernel says that this cannot be sent. A datagram for which it just has no
     /// room is lost like any other: the machine's timers send it again.
-    fn send(&self, flow: Flow, bytes: &[u8]) -> Result<(), ()> {
-        let socket = self.sockets.get(usize::from(flow.listener.0)).ok_or(())?;
-        match socket.send(bytes, flow.remote) {
+    fn send(&self, socket: usize, flow: Flow, bytes: &[u8]) -> Result<(), ()> {
+        match self.sockets[socket].send(bytes, flow.remote) {
             Ok(true) => self.count(Count::DatagramsSent),
             Ok(false) => self.count(Count::DatagramsUnsent),
             Err(error) => {
@@ -506,5 +538,6 @@ impl Shard {
     }
 }
 
+mod connections;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::io::{ListenerId, PolicyId, TrunkId};
-use crate::listener::Transport;
+use crate::listener::{Listener, Listeners, Transport};
 use crate::target::Targets;
 
 /// What a trunk leads to.
@@ -346,6 +346,17 @@ impl Trunk {
     /// Whether it may come in on this listener.
     pub fn listens_on(&self, listener: ListenerId) -> bool {
         self.listen == listener || self.also_listen.contains(&listener)
+    }
+
+    /// The listener of its own through which a transport goes.
+    pub fn listener_by<'l>(
+        &self,
+        transport: Transport,
+        all: &'l Listeners,
+    ) -> Option<&'l Arc<Listener>> {
+        let ids = std::iter::once(&self.listen).chain(&self.also_listen);
+        let mut own = ids.filter_map(|id| all.get(*id));
+        own.find(|listener| listener.transport == transport)
     }
 
     /// Whether it may come in on a listener that the other may come in on.

@@ -4,14 +4,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use intertrunk_proto::{Listener, ListenerId, PolicyId, Snapshot, Transport, TrunkId};
+use intertrunk_proto::{ListenerId, PolicyId, Snapshot, TrunkId};
 
 use super::dns::PeerName;
-use super::file::{AdminEntry, File, ListenEntry};
+use super::file::{AdminEntry, File};
 use super::intern::Interner;
 use super::read::{At, Place, Source, nearest};
-use super::{Admin, Built, PolicySource, policy, table, trunk};
+use super::{Admin, Built, PolicySource, listen, policy, table, trunk};
 use crate::tables::Tables;
+use crate::transport::StreamRules;
 
 /// Every name that the file defines, also of entries that are wrong otherwise: a reference to one
 /// of those is right.
@@ -29,7 +30,7 @@ pub fn build(source: &Source<'_>, file: &File, interner: &mut Interner) -> Optio
     if file.trunks.is_empty() {
         source.fault(&Place::default(), "no trunk", "add at least one [[trunk]]");
     }
-    let listeners = listeners(source, &file.listens);
+    let (listeners, streams) = listen::all(source, &file.listens);
     let tables = file
         .tables
         .iter()
@@ -56,7 +57,11 @@ pub fn build(source: &Source<'_>, file: &File, interner: &mut Interner) -> Optio
     snapshot.timers.target_rest = file.dns.rest;
     snapshot.overload = file.overload.of_shard(shards);
     let instances: Vec<usize> = sources.iter().map(|p| p.options.memory_bytes).collect();
-    snapshot.limits = file.limits.of_shard(source, shards, &instances);
+    snapshot.limits = {
+        let connections = StreamRules::bytes(&streams, shards);
+        file.limits
+            .of_shard(source, shards, &instances, connections)
+    };
     if source.has_errors() {
         return None;
     }
@@ -67,6 +72,7 @@ pub fn build(source: &Source<'_>, file: &File, interner: &mut Interner) -> Optio
         dns: file.dns.dns.clone(),
         names: asked.collect(),
         shards,
+        streams: streams.into(),
         policies: sources,
         tables: Arc::new(Tables(tables)),
         admin,
@@ -212,57 +218,6 @@ fn unique<'f, T>(
         }
     }
     map
-}
-
-fn listeners(source: &Source<'_>, entries: &[ListenEntry]) -> Vec<Listener> {
-    if entries.is_empty() {
-        let place = Place {
-            key: "listen".to_owned(),
-            offset: 0,
-        };
-        source.fault(
-            &place,
-            "missing",
-            "add a [[listen]] with a name and an address",
-        );
-    }
-    let mut taken = HashMap::new();
-    for at in entries.iter().filter_map(|e| e.address.as_ref()) {
-        if at.value.port() != 0 && taken.insert(at.value, ()).is_some() {
-            let problem = format!("a second listener on {}", at.value);
-            source.fault(&at.place, problem, "give each its own address or port");
-        }
-    }
-    let listeners = entries.iter().enumerate().filter_map(|(i, entry)| {
-        let address = entry.address.as_ref()?;
-        if address.value.ip().is_unspecified() && entry.advertise.is_none() {
-            let place = Place {
-                key: format!("{}.advertise", entry.place.key),
-                ..address.place
-            };
-            let problem = format!(
-                "missing, and {} means nothing to a peer",
-                address.value.ip()
-            );
-            source.missing(
-                &place,
-                problem,
-                "write advertise = \"host:port\" as peers reach it",
-            );
-        }
-        let advertise = match &entry.advertise {
-            Some(at) => at.value.as_str().into(),
-            None => address.value.to_string().into(),
-        };
-        Some(Listener {
-            id: ListenerId(u16::try_from(i).ok()?),
-            name: entry.name.as_ref()?.value.as_str().into(),
-            local: address.value,
-            advertise,
-            transport: Transport::Udp,
-        })
-    });
-    listeners.collect()
 }
 
 fn admin(source: &Source<'_>, entry: &AdminEntry) -> Option<Admin> {

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use intertrunk_policy::Isolation;
 use intertrunk_proto::trunk::{
-    Balance, Extensions, HistoryForm, IdentityRules, Redirects, SourceMatch, TransferRules,
-    TrunkKind,
+    Balance, Extensions, HistoryForm, IdentityRules, Oversize, Redirects, TransferRules, TrunkKind,
 };
 
 use super::dns::{self, DnsEntry};
+use super::listen::{self, ListenEntry};
 use super::overload::{self, LimitsEntry, OverloadEntry};
 use super::read::{At, Place, Section, Source};
-use super::value::{self, PeerUri};
+use super::value::{self, Match, PeerUri};
 
 /// The whole file.
 pub struct File {
@@ -32,14 +32,6 @@ pub struct File {
     pub limits: LimitsEntry,
 }
 
-/// `[[listen]]`
-pub struct ListenEntry {
-    pub name: Option<At<String>>,
-    pub address: Option<At<SocketAddr>>,
-    pub advertise: Option<At<String>>,
-    pub place: Place,
-}
-
 /// `[[trunk]]`
 pub struct TrunkEntry {
     pub place: Place,
@@ -47,9 +39,10 @@ pub struct TrunkEntry {
     pub kind: TrunkKind,
     pub site: Option<String>,
     pub tags: Vec<String>,
-    pub listen: Option<At<String>>,
+    pub listens: Vec<At<String>>,
     pub peers: Vec<At<PeerUri>>,
-    pub sources: Option<Vec<At<SourceMatch>>>,
+    pub sources: Option<Vec<At<Match>>>,
+    pub oversize: Oversize,
     pub policy: Option<At<String>>,
     pub calls_max: Option<u32>,
     pub calls_in_max: Option<u32>,
@@ -117,7 +110,11 @@ pub fn read(source: &Source<'_>) -> Option<File> {
             .as_ref()
             .and_then(|n| n.number("shards", 1..=1024))
             .map(|at| at.value),
-        listens: root.sections("listen").into_iter().map(listen).collect(),
+        listens: root
+            .sections("listen")
+            .into_iter()
+            .map(listen::read)
+            .collect(),
         trunks: root.sections("trunk").into_iter().map(trunk).collect(),
         policies: named(source, &root, "policy", policy),
         tables: named(source, &root, "table", table),
@@ -160,30 +157,6 @@ fn named<T>(
     entries.collect()
 }
 
-fn listen(s: Section<'_>) -> ListenEntry {
-    const ADDRESS: &str = "write address = \"192.0.2.1:5060\"";
-    let transport = s.choice(
-        "transport",
-        &[("udp", "udp"), ("tcp", "tcp"), ("tls", "tls")],
-    );
-    if let Some(at) = transport.filter(|at| at.value != "udp") {
-        s.not_in_this_version(&at.place, "write transport = \"udp\"");
-    }
-    s.without_effect(&["tls"]);
-    let entry = ListenEntry {
-        place: s.place().clone(),
-        name: s.required(
-            "name",
-            "write name = \"lan\"",
-            s.parsed("name", value::name),
-        ),
-        address: s.required("address", ADDRESS, s.parsed("address", value::address)),
-        advertise: s.parsed("advertise", value::host_port),
-    };
-    s.finish();
-    entry
-}
-
 fn trunk(s: Section<'_>) -> TrunkEntry {
     let media = s.choice("media", &[("direct", false), ("relay", true)]);
     if let Some(at) = media.filter(|at| at.value) {
@@ -212,9 +185,10 @@ fn trunk(s: Section<'_>) -> TrunkEntry {
             .into_iter()
             .map(|t| t.value)
             .collect(),
-        listen: s.parsed("listen", value::name),
+        listens: s.one_or_more("listen", value::name).unwrap_or_default(),
         peers: peers(&s),
         sources: s.list("match", value::source_match),
+        oversize: oversize(&s),
         policy: s.parsed("policy", value::name),
         calls_max: s.number("max_calls", CALLS).map(|at| at.value),
         calls_in_max: s.number("max_calls_in", CALLS).map(|at| at.value),
@@ -283,6 +257,16 @@ fn history(s: &Section<'_>) -> HistoryForm {
     ];
     s.choice("history", &forms)
         .map_or_else(HistoryForm::default, |at| at.value)
+}
+
+fn oversize(s: &Section<'_>) -> Oversize {
+    let words = [
+        ("off", Oversize::Off),
+        ("tcp-if-reachable", Oversize::TcpIfReachable),
+        ("tcp", Oversize::Tcp),
+    ];
+    s.choice("oversize", &words)
+        .map_or(Oversize::default(), |at| at.value)
 }
 
 fn identity(s: Section<'_>) -> IdentityRules {

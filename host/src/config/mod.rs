@@ -9,6 +9,7 @@ mod dns;
 mod fault;
 mod file;
 mod intern;
+mod listen;
 mod overload;
 mod policy;
 mod read;
@@ -27,6 +28,7 @@ use intertrunk_proto::{PolicyId, Snapshot};
 use crate::memory::Memory;
 use crate::resolve::Dns;
 use crate::tables::Tables;
+use crate::transport::StreamRules;
 use read::{At, Source};
 
 pub use dns::PeerName;
@@ -46,6 +48,8 @@ pub struct Built {
     pub names: Vec<PeerName>,
     /// Threads that calls are spread over; the number of cores unless the file says otherwise.
     pub shards: u16,
+    /// How each listener treats its connections, in the order of the file.
+    pub streams: Arc<[StreamRules]>,
     /// Policies in the order of the file; `snapshot.policies` has the same order.
     pub policies: Vec<PolicySource>,
     /// All tables, loaded.
@@ -66,7 +70,8 @@ impl Built {
             .iter()
             .map(|p| p.options.memory_bytes)
             .collect();
-        Memory::of(&self.snapshot.limits, self.shards, &sizes)
+        let connections = StreamRules::bytes(&self.streams, self.shards);
+        Memory::of(&self.snapshot.limits, self.shards, &sizes, connections)
     }
 }
 

@@ -91,8 +91,14 @@ impl OverloadEntry {
 
 impl LimitsEntry {
     /// One shard's share. Reports a budget that is not enough for what else the file asks for;
-    /// `instances` are the sizes of the policies' instances.
-    pub fn of_shard(&self, source: &Source<'_>, shards: u16, instances: &[usize]) -> Limits {
+    /// `instances` are the sizes of the policies' instances, `connections` is what those hold.
+    pub fn of_shard(
+        &self,
+        source: &Source<'_>,
+        shards: u16,
+        instances: &[usize],
+        connections: usize,
+    ) -> Limits {
         let Some(At {
             place,
             value: budget,
@@ -100,11 +106,11 @@ impl LimitsEntry {
         else {
             return self.written(shards, Limits::default());
         };
-        let fixed = Memory::fixed(shards, instances);
+        let fixed = Memory::fixed(shards, instances, connections);
         let share = budget.saturating_sub(fixed) / usize::from(shards.max(1));
         let derived = Limits::within(share);
         let limits = self.written(shards, derived.unwrap_or_default());
-        let needed = Memory::of(&limits, shards, instances).total;
+        let needed = Memory::of(&limits, shards, instances, connections).total;
         if derived.is_none() && self.calls.is_none() {
             let problem = format!(
                 "leaves nothing for calls: all else takes {}",

@@ -255,6 +255,18 @@ impl<'s> Section<'s> {
         Some(parsed.collect())
     }
 
+    /// A string, or an array of strings, each read by `parse`; the wrong ones are left out.
+    pub fn one_or_more<T>(
+        &self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, Complaint>,
+    ) -> Option<Vec<At<T>>> {
+        match self.table.get(key) {
+            Some(item) if item.is_array() => self.list(key, parse),
+            Some(_) | None => self.parsed(key, parse).map(|at| vec![at]),
+        }
+    }
+
     /// An integer within `range`.
     pub fn number<T: TryFrom<i64>>(
         &self,
@@ -386,11 +398,6 @@ impl<'s> Section<'s> {
             "has no effect in this version",
             "leave it out, or leave it for later",
         );
-    }
-
-    /// Refuses a value that the product knows but this version does not.
-    pub fn not_in_this_version(&self, place: &Place, remedy: &str) {
-        self.source.fault(place, "is not in this version", remedy);
     }
 
     /// Reports an empty array where something must be named.

@@ -8,14 +8,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use intertrunk_proto::target::{Resolved, Target};
-use intertrunk_proto::trunk::{Oversize, Peer, SourceMatch, Trunk};
+use intertrunk_proto::trunk::{Peer, SourceMatch, Trunk};
 use intertrunk_proto::{ListenerId, PolicyId, Transport, TrunkId};
 
 use super::build::Names;
 use super::file::{File, TrunkEntry};
 use super::intern::Interner;
+use super::listen::ListenEntry;
 use super::read::At;
-use super::value::{PeerUri, one_address};
+use super::value::{Match, PeerUri, one_address};
 use crate::resolve::{Named, Question, Service};
 
 /// All trunks that are right, and the names that DNS has to be asked for their sake. A source that
@@ -43,11 +44,13 @@ pub fn all(
 /// A trunk with all names resolved, before its sources are settled among all trunks.
 struct Draft<'f> {
     entry: &'f TrunkEntry,
-    listen: ListenerId,
+    /// Its own first, then others that it may come in on.
+    listens: Vec<ListenerId>,
     policy: Option<PolicyId>,
     pstn_to: Vec<TrunkId>,
     named: Vec<NamedPeer>,
     sources: Vec<At<SourceMatch>>,
+    certificates: Vec<String>,
 }
 
 fn draft<'f>(
@@ -56,35 +59,134 @@ fn draft<'f>(
     entry: &'f TrunkEntry,
     interner: &mut Interner,
 ) -> Option<Draft<'f>> {
-    let listen = names.listener(entry.listen.as_ref(), &entry.place);
+    let mut listens = ours(names, entry);
     let policy = names.policy_or_only(entry.policy.as_ref(), &entry.place);
     let pstn_to = entry
         .pstn_to
         .iter()
         .filter_map(|at| names.trunk(at))
         .collect();
-    let listen_entry = listen.and_then(|id| file.listens.get(usize::from(id.0)));
-    let local = listen_entry
-        .and_then(|entry| entry.address.as_ref())
-        .map(|at| at.value);
-    let named: Vec<NamedPeer> = entry
-        .peers
+    let mut named = Vec::with_capacity(entry.peers.len());
+    for peer in &entry.peers {
+        let Some(by) = listener_for(names, file, &mut listens, peer) else {
+            continue;
+        };
+        if let Some(local) = by.address.as_ref() {
+            named.extend(named_peer(names, local.value, by.transport, peer, interner));
+        }
+    }
+    let literals = named
         .iter()
-        .filter_map(|peer| named_peer(names, local?, peer, interner))
-        .collect();
-    let literals = named.iter().filter_map(|peer| peer.literal.as_ref());
-    let sources = match &entry.sources {
-        Some(written) => written.clone(),
-        None => literals.map(exactly).collect(),
+        .filter_map(|peer: &NamedPeer| peer.literal.as_ref());
+    let (sources, certificates) = match &entry.sources {
+        Some(written) => by_kind(names, file, &listens, written),
+        None => (literals.map(exactly).collect(), Vec::new()),
     };
+    listens.first()?;
     Some(Draft {
         entry,
-        listen: listen?,
+        listens,
         policy,
         pstn_to,
         named,
         sources,
+        certificates,
     })
+}
+
+/// The listeners that a trunk names, or the only one.
+fn ours(names: &Names<'_>, entry: &TrunkEntry) -> Vec<ListenerId> {
+    let first = names.listener(entry.listens.first(), &entry.place);
+    let others = entry.listens.iter().skip(1);
+    let others = others.filter_map(|at| names.listener(Some(at), &entry.place));
+    first.into_iter().chain(others).collect()
+}
+
+/// The listener through which a peer is reached: one of the trunk's by the transport that the peer's
+/// URI asks for, else another of the file, on the trunk's own address if there is one. The trunk
+/// may come in on that, too.
+fn listener_for<'f>(
+    names: &Names<'_>,
+    file: &'f File,
+    listens: &mut Vec<ListenerId>,
+    at: &At<PeerUri>,
+) -> Option<&'f ListenEntry> {
+    let entry = |id: &ListenerId| file.listens.get(usize::from(id.0));
+    let own = entry(listens.first()?)?;
+    let transport = at.value.transport.unwrap_or(own.transport);
+    let listed = listens.iter().filter_map(entry);
+    let mut listed = listed.filter(|e| e.transport == transport);
+    let found = match listed.next() {
+        Some(found) => Some(found),
+        None => {
+            let local = own.address.as_ref()?.value;
+            let all = file.listens.iter().zip(0..).filter(|(e, _)| {
+                let address = e.address.as_ref().map(|a| a.value);
+                e.transport == transport && address.is_some_and(|a| a.is_ipv4() == local.is_ipv4())
+            });
+            let same = |e: &ListenEntry| {
+                e.address
+                    .as_ref()
+                    .is_some_and(|a| a.value.ip() == local.ip())
+            };
+            let beside = all.min_by_key(|(e, _)| !same(e));
+            beside.map(|(found, id)| {
+                listens.push(ListenerId(id));
+                found
+            })
+        }
+    };
+    let word = transport.as_via().to_ascii_lowercase();
+    if found.is_none() {
+        let problem = format!(
+            "\"{}\" wants {word}, and there is no listener for it",
+            at.value.uri
+        );
+        let remedy = format!("add a [[listen]] with transport = \"{word}\"");
+        names.source().fault(&at.place, problem, remedy);
+    }
+    if let Some(found) = found.filter(|f| transport == Transport::Tls && !f.has_ca()) {
+        let name = found.name.as_ref().map_or("", |at| &at.value);
+        let problem = format!("listener \"{name}\" has no CA to know the peer's certificate by");
+        let remedy = "add ca = \"peers.pem\" to its `tls`";
+        names.source().fault(&at.place, problem, remedy);
+    }
+    found
+}
+
+/// What a trunk is known by: sources, and names of certificates.
+fn by_kind(
+    names: &Names<'_>,
+    file: &File,
+    listens: &[ListenerId],
+    written: &[At<Match>],
+) -> (Vec<At<SourceMatch>>, Vec<String>) {
+    let (mut sources, mut certificates) = (Vec::new(), Vec::new());
+    let entries = || {
+        listens
+            .iter()
+            .filter_map(|id| file.listens.get(usize::from(id.0)))
+    };
+    let shown = entries().any(|e| e.knows_peers_by_certificate());
+    for At { place, value } in written {
+        match value {
+            Match::Source(source) => sources.push(At {
+                place: place.clone(),
+                value: *source,
+            }),
+            Match::Certificate(name) => {
+                if !shown {
+                    let problem =
+                        format!("\"{name}\" is the name of a certificate, and none is shown");
+                    let remedy =
+                        "write an address, or give the listener tls = { …, client_ca = \"…\" }";
+                    names.source().fault(place, problem, remedy);
+                }
+                certificates.push(name.clone());
+            }
+        }
+    }
+    (sources, certificates)
 }
 
 fn exactly(peer: &At<SocketAddr>) -> At<SourceMatch> {
@@ -105,6 +207,7 @@ struct NamedPeer {
 fn named_peer(
     names: &Names<'_>,
     local: SocketAddr,
+    transport: Transport,
     at: &At<PeerUri>,
     interner: &mut Interner,
 ) -> Option<NamedPeer> {
@@ -113,11 +216,13 @@ fn named_peer(
         host_port,
         host,
         port,
+        secure,
+        ..
     } = &at.value;
     let question = Question {
         host: host.to_ascii_lowercase(),
         port: *port,
-        service: Service::from(Transport::Udp),
+        service: Service::from(transport),
         ipv4: local.is_ipv4(),
     };
     let targets = interner.targets(&question);
@@ -125,8 +230,8 @@ fn named_peer(
         uri: uri.as_str().into(),
         host_port: host_port.as_str().into(),
         targets: Arc::clone(&targets),
-        transport: Transport::Udp,
-        secure: false,
+        transport,
+        secure: *secure,
     };
     let place = at.place.clone();
     let Ok(ip) = host.parse::<IpAddr>() else {
@@ -168,11 +273,11 @@ fn claim_default_sources(drafts: &mut [Draft<'_>]) {
     let mut users: HashMap<(ListenerId, IpAddr), Vec<usize>> = HashMap::new();
     for (i, draft) in drafts.iter().enumerate() {
         for source in &draft.sources {
-            let trunks = users
-                .entry((draft.listen, source.value.network))
-                .or_default();
-            if trunks.last() != Some(&i) {
-                trunks.push(i);
+            for listen in &draft.listens {
+                let trunks = users.entry((*listen, source.value.network)).or_default();
+                if trunks.last() != Some(&i) {
+                    trunks.push(i);
+                }
             }
         }
     }
@@ -183,9 +288,8 @@ fn claim_default_sources(drafts: &mut [Draft<'_>]) {
         let mut wider: Vec<At<SourceMatch>> = Vec::new();
         for source in &draft.sources {
             let network = source.value.network;
-            let alone = users
-                .get(&(draft.listen, network))
-                .is_some_and(|trunks| trunks.len() == 1);
+            let users_on = |listen: &ListenerId| users.get(&(*listen, network)).map_or(0, Vec::len);
+            let alone = draft.listens.iter().all(|listen| users_on(listen) == 1);
             if alone && wider.iter().all(|w| w.value.network != network) {
                 wider.push(At {
                     place: source.place.clone(),
@@ -200,8 +304,10 @@ fn claim_default_sources(drafts: &mut [Draft<'_>]) {
 fn refuse_shared_sources(names: &Names<'_>, drafts: &[Draft<'_>]) {
     let mut owners: HashMap<(ListenerId, IpAddr, u8, Option<u16>), &TrunkEntry> = HashMap::new();
     for draft in drafts {
-        for At { place, value } in &draft.sources {
-            let claim = (draft.listen, value.network, value.prefix, value.port);
+        let pairs = draft.sources.iter();
+        let pairs = pairs.flat_map(|at| draft.listens.iter().map(move |listen| (at, *listen)));
+        for (At { place, value }, listen) in pairs {
+            let claim = (listen, value.network, value.prefix, value.port);
             let owner = owners.entry(claim).or_insert(draft.entry);
             if !std::ptr::eq(*owner, draft.entry) {
                 let problem = format!("{} is a source of {} too", in_words(value), named(owner));
@@ -229,11 +335,12 @@ fn in_words(source: &SourceMatch) -> String {
 fn finish(draft: Draft<'_>, interner: &mut Interner) -> Option<Trunk> {
     let Draft {
         entry,
-        listen,
+        listens,
         policy,
         pstn_to,
         named,
         sources,
+        certificates,
     } = draft;
     let name = &entry.name.as_ref()?.value;
     let (id, state) = interner.trunk(name);
@@ -243,14 +350,14 @@ fn finish(draft: Draft<'_>, interner: &mut Interner) -> Option<Trunk> {
         kind: entry.kind,
         site: entry.site.clone(),
         tags: entry.tags.clone(),
-        listen,
-        also_listen: Vec::new(),
+        listen: *listens.first()?,
+        also_listen: listens.get(1..)?.to_vec(),
         peers: named.into_iter().map(|named| named.peer).collect(),
         balance: entry.balance,
         sources: sources.into_iter().map(|at| at.value).collect(),
         follows_peers: entry.sources.is_none(),
-        certificates: Vec::new(),
-        oversize: Oversize::default(),
+        certificates,
+        oversize: entry.oversize,
         policy: policy?,
         calls_max: entry.calls_max,
         calls_in_max: entry.calls_in_max,

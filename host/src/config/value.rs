@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use intertrunk_proto::Transport;
 use intertrunk_proto::trunk::SourceMatch;
 use intertrunk_sip::{Scheme, Uri};
 
@@ -168,18 +169,31 @@ pub fn host_port(text: &str) -> Result<String, Complaint> {
     }
 }
 
-/// An address, an address with a port, or a network in CIDR form.
-pub fn source_match(text: &str) -> Result<SourceMatch, Complaint> {
+/// What tells that a message is a trunk's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Match {
+    /// Where it came from.
+    Source(SourceMatch),
+    /// A name of the certificate that its connection showed, in lower case.
+    Certificate(String),
+}
+
+/// An address, an address with a port, a network in CIDR form, or the name of a certificate.
+pub fn source_match(text: &str) -> Result<Match, Complaint> {
     if let Ok(ip) = text.parse::<IpAddr>() {
-        return Ok(one_address(ip, None));
+        return Ok(Match::Source(one_address(ip, None)));
     }
     if let Ok(address) = text.parse::<SocketAddr>() {
-        return Ok(one_address(address.ip(), Some(address.port())));
+        let source = one_address(address.ip(), Some(address.port()));
+        return Ok(Match::Source(source));
+    }
+    if is_certificate_name(text) {
+        return Ok(Match::Certificate(text.to_ascii_lowercase()));
     }
     let unreadable = || {
-        let problem = format!("\"{text}\" is no address and no network");
-        let remedy = "write \"192.0.2.1\", \"192.0.2.1:5060\" or \"192.0.2.0/24\"; \
-                      names of certificates are not in this version";
+        let problem = format!("\"{text}\" is no address, no network and no name");
+        let remedy = "write \"192.0.2.1\", \"192.0.2.1:5060\", \"192.0.2.0/24\", or the name of a \
+                      certificate, such as \"pbx.example.com\"";
         Complaint::new(problem, remedy)
     };
     let (network, prefix) = text.split_once('/').ok_or_else(unreadable)?;
@@ -193,11 +207,22 @@ pub fn source_match(text: &str) -> Result<SourceMatch, Complaint> {
             format!("write \"{masked}/{prefix}\" or \"{network}\""),
         ));
     }
-    Ok(SourceMatch {
+    Ok(Match::Source(SourceMatch {
         network,
         prefix,
         port: None,
-    })
+    }))
+}
+
+/// A host name of at least two labels, the first of which may be `*`. One label is too likely to be
+/// a slip of the pen.
+fn is_certificate_name(text: &str) -> bool {
+    let host = text.strip_prefix("*.").unwrap_or(text);
+    let legal = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let label = |l: &str| !l.is_empty() && l.len() <= 63 && l.chars().all(legal);
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let is_number = last.bytes().all(|b| b.is_ascii_digit());
+    host.contains('.') && host.len() <= 253 && host.split('.').all(label) && !is_number
 }
 
 /// The match for one address.
@@ -240,6 +265,10 @@ pub struct PeerUri {
     pub host: String,
     /// Port, if written.
     pub port: Option<u16>,
+    /// The transport that it asks for.
+    pub transport: Option<Transport>,
+    /// It is a `sips` URI.
+    pub secure: bool,
 }
 
 /// A SIP URI of a peer: a host, perhaps a port, nobody's number.
@@ -249,12 +278,7 @@ pub fn peer(text: &str) -> Result<PeerUri, Complaint> {
     let uri = Uri::parse(text)
         .map_err(|fault| complain(format!("\"{text}\" is no SIP URI ({fault})")))?;
     match uri.scheme {
-        Scheme::Sip => {}
-        Scheme::Sips => {
-            return Err(complain(format!(
-                "\"{text}\" needs TLS, which is not in this version"
-            )));
-        }
+        Scheme::Sip | Scheme::Sips => {}
         _ => return Err(complain(format!("\"{text}\" is no SIP URI"))),
     }
     if uri.user.is_some() {
@@ -262,12 +286,11 @@ pub fn peer(text: &str) -> Result<PeerUri, Complaint> {
         return Err(complain(problem));
     }
     let transport = uri.params.get("transport").flatten();
-    if transport.is_some_and(|t| !t.eq_ignore_ascii_case("udp")) {
-        let problem = format!("\"{text}\" wants a transport that is not in this version");
-        return Err(Complaint::new(
-            problem,
-            "leave out `;transport=…`: UDP is used",
-        ));
+    let asked = Transport::asked_by(&uri);
+    if transport.is_some() && asked.is_none() {
+        let problem = format!("\"{text}\" wants a transport that there is not");
+        let remedy = "write `;transport=udp`, `tcp` or `tls`, or leave it out";
+        return Err(Complaint::new(problem, remedy));
     }
     if uri.host.is_empty() {
         return Err(complain(format!("\"{text}\" has no host")));
@@ -284,6 +307,8 @@ pub fn peer(text: &str) -> Result<PeerUri, Complaint> {
             .trim_end_matches(']')
             .to_owned(),
         port: uri.port,
+        transport: asked,
+        secure: uri.scheme == Scheme::Sips,
     })
 }
 
@@ -314,24 +339,55 @@ mod tests {
 
     #[test]
     fn sources_are_addresses_or_networks() {
-        let v4 = source_match("192.0.2.0/24").unwrap();
+        let source = |text: &str| match source_match(text) {
+            Ok(Match::Source(source)) => source,
+            other => panic!("{text}: {other:?}"),
+        };
+        let v4 = source("192.0.2.0/24");
         assert_eq!((v4.prefix, v4.port), (24, None));
-        assert_eq!(source_match("192.0.2.1:5070").unwrap().port, Some(5070));
-        assert_eq!(source_match("2001:db8::1").unwrap().prefix, 128);
-        assert_eq!(source_match("[2001:db8::1]:5070").unwrap().port, Some(5070));
-        assert_eq!(source_match("0.0.0.0/0").unwrap().prefix, 0);
+        assert_eq!(source("192.0.2.1:5070").port, Some(5070));
+        assert_eq!(source("2001:db8::1").prefix, 128);
+        assert_eq!(source("[2001:db8::1]:5070").port, Some(5070));
+        assert_eq!(source("0.0.0.0/0").prefix, 0);
         let stray = source_match("192.0.2.1/24").unwrap_err();
         assert!(stray.remedy.contains("192.0.2.0/24"), "{}", stray.remedy);
         for wrong in [
             "192.0.2.0/33",
             "2001:db8::/129",
-            "gw.example.com",
+            "gw",
+            "1.2.3",
+            "gw..example.com",
+            "a.*.example.com",
+            "*.",
             "",
             "/",
             "1.2.3.4/x",
         ] {
             assert!(source_match(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_match_may_be_the_name_of_a_certificate() {
+        let name = |text: &str| source_match(text).unwrap();
+        let expected = Match::Certificate("gw.example.com".to_owned());
+        assert_eq!(name("GW.example.com"), expected);
+        let expected = Match::Certificate("*.example.com".to_owned());
+        assert_eq!(name("*.example.com"), expected);
+    }
+
+    #[test]
+    fn a_peer_may_ask_for_a_transport() {
+        let asked = |text: &str| {
+            let peer = peer(text).unwrap();
+            (peer.transport, peer.secure)
+        };
+        assert_eq!(asked("sip:gw"), (None, false));
+        assert_eq!(asked("sip:gw;transport=TCP"), (Some(Transport::Tcp), false));
+        assert_eq!(asked("sip:gw;transport=tls"), (Some(Transport::Tls), false));
+        assert_eq!(asked("sips:gw"), (Some(Transport::Tls), true));
+        let wrong = peer("sip:gw;transport=sctp").unwrap_err();
+        assert!(wrong.remedy.contains("tcp"), "{}", wrong.remedy);
     }
 
     #[test]
@@ -345,10 +401,9 @@ mod tests {
         );
         for wrong in [
             "127.0.0.1:5060",
-            "sips:gw",
             "tel:+1",
             "sip:bob@gw",
-            "sip:gw;transport=tcp",
+            "sip:gw;transport=sctp",
         ] {
             assert!(peer(wrong).is_err(), "{wrong}");
         }

@@ -173,6 +173,7 @@ impl Node {
             snapshot,
             world,
             memory: built.memory(),
+            streams: Arc::clone(&built.streams),
             slots,
         });
         self.running.store(Arc::clone(&running));

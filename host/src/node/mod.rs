@@ -32,7 +32,7 @@ use crate::observe::cdr::{RecordKeeper, RecordQueue};
 use crate::observe::metrics::Counters;
 use crate::shard::{MAILBOX, Parts, Pulse, Shard, Share};
 use crate::staging;
-use crate::transport::{self, BindFault, UdpSocket};
+use crate::transport::{self, BindFault, DoorSocket, Streams, UdpSocket};
 use crate::world::Live;
 
 pub use change::ChangeFault;
@@ -128,7 +128,7 @@ impl Node {
             mailboxes,
             mut counters,
             threads,
-        } = start.shards(bound.sockets)?;
+        } = start.shards(bound.sockets, bound.doors)?;
         counters.push(record_counters);
 
         Ok(Node {
@@ -307,6 +307,7 @@ fn load(built: &Built, listeners: &[Arc<Listener>], engine: &Engine) -> Result<R
         snapshot,
         world,
         memory: built.memory(),
+        streams: Arc::clone(&built.streams),
         slots,
     })
 }
@@ -335,7 +336,11 @@ struct Started {
 }
 
 impl Start<'_> {
-    fn shards(&self, sockets: Vec<Vec<UdpSocket>>) -> io::Result<Started> {
+    fn shards(
+        &self,
+        sockets: Vec<Vec<UdpSocket>>,
+        doors: Vec<Vec<Option<DoorSocket>>>,
+    ) -> io::Result<Started> {
         let shards = u16::try_from(sockets.len()).expect("sockets were opened for a u16 of shards");
         let polls = sockets
             .iter()
@@ -347,9 +352,12 @@ impl Start<'_> {
         let mailboxes: Arc<[Mailbox]> = mailboxes.into();
 
         let (mut counters, mut threads) = (Vec::new(), Vec::new());
+        let mut doors = doors.into_iter();
         for (shard, ((poll, inbox), mut sockets)) in
             (0..shards).zip(polls.into_iter().zip(inboxes).zip(sockets))
         {
+            let doors = doors.next().unwrap_or_default();
+            let streams = Streams::new(shard, poll.registry().try_clone()?, doors)?;
             for (place, socket) in sockets.iter_mut().enumerate() {
                 socket.watch(poll.registry(), Token(place))?;
             }
@@ -362,6 +370,7 @@ impl Start<'_> {
                 running: Arc::clone(self.running),
                 poll,
                 sockets,
+                streams,
                 inbox,
                 mailboxes: Arc::clone(&mailboxes),
                 observer: Observer::new(set, self.queue.clone()),

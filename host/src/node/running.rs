@@ -6,6 +6,7 @@ use intertrunk_policy::{Slot, World};
 use intertrunk_proto::{PolicyId, Snapshot};
 
 use crate::memory::Memory;
+use crate::transport::StreamRules;
 
 /// A configuration in use. Each shard holds the same one until it is given the next.
 pub struct Running {
@@ -15,6 +16,8 @@ pub struct Running {
     pub world: Arc<dyn World>,
     /// What it takes of memory at its limits.
     pub memory: Memory,
+    /// How each listener treats its connections, in the order of the listeners.
+    pub streams: Arc<[StreamRules]>,
     /// The slot of each policy.
     pub slots: Vec<(PolicyId, Arc<Slot>)>,
 }

@@ -29,6 +29,14 @@ counts! {
     DatagramsUnsent = "datagrams_unsent", "Datagrams that the kernel did not take.";
     DatagramsForwarded = "datagrams_forwarded", "Datagrams handed to the shard that owns the call.";
     DatagramsShed = "datagrams_shed", "Datagrams that found the owner's mailbox full.";
+    StreamMessagesReceived = "stream_messages_received", "Messages that connections brought.";
+    StreamMessagesSent = "stream_messages_sent", "Messages handed to connections.";
+    StreamMessagesUnsent = "stream_messages_unsent", "Messages that found the mailbox of their connection's shard full.";
+    ConnectionsOpened = "connections_opened", "Connections that came about, both ways.";
+    ConnectionsFailed = "connections_failed", "Connections that we asked for in vain.";
+    ConnectionsRefused = "connections_refused", "Connections not taken: there were too many.";
+    ConnectionsSlow = "connections_slow", "Connections closed because their peer did not read.";
+    ConnectionsUnframed = "connections_unframed", "Connections closed because their bytes were no messages.";
     DroppedMalformed = "datagrams_dropped" { "cause=\"malformed\"" }, "Datagrams thrown away.";
     DroppedUnknownSource = "datagrams_dropped" { "cause=\"unknown-source\"" }, "Datagrams thrown away.";
     DroppedStrayResponse = "datagrams_dropped" { "cause=\"stray-response\"" }, "Datagrams thrown away.";

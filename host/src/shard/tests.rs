@@ -55,8 +55,10 @@ fn bench() -> Bench {
     };
     let mut bound = transport::bind(&[Arc::new(listener)], 1).unwrap();
     let mut sockets = bound.sockets.remove(0);
+    let doors = bound.doors.remove(0);
     let (poll, other_poll) = (Poll::new().unwrap(), Poll::new().unwrap());
     sockets[0].watch(poll.registry(), Token(0)).unwrap();
+    let streams = Streams::new(0, poll.registry().try_clone().unwrap(), doors).unwrap();
     let (mine, inbox) = mailbox(poll.registry(), MAILBOX).unwrap();
     let (theirs, neighbour) = mailbox(other_poll.registry(), MAILBOX).unwrap();
     let counters = Arc::<Counters>::default();
@@ -84,11 +86,13 @@ fn bench() -> Bench {
         running: Arc::new(Running {
             snapshot: Arc::new(snapshot),
             world: Arc::new(Nothing),
-            memory: Memory::of(&Default::default(), 2, &[]),
+            memory: Memory::of(&Default::default(), 2, &[], 0),
+            streams: Arc::default(),
             slots: Vec::new(),
         }),
         poll,
         sockets,
+        streams,
         inbox,
         mailboxes: [mine, theirs].into(),
         observer: Observer::new(Arc::clone(&counters), records),

@@ -1,5 +1,11 @@
 //! Sockets. Opens every listener of the configuration once for each shard; knows nothing of SIP.
 
+mod census;
+mod rules;
+mod stream;
+mod streams;
+mod tcp;
+pub mod tls;
 mod udp;
 
 use std::io;
@@ -8,6 +14,10 @@ use std::sync::Arc;
 
 use intertrunk_proto::{Listener, Transport};
 
+use census::Census;
+pub use rules::StreamRules;
+pub use stream::Origin;
+pub use streams::{News, Streams, Tally};
 pub use udp::{DATAGRAM_BYTES_MAX, UdpSocket};
 
 /// All listeners, open.
@@ -15,16 +25,31 @@ pub use udp::{DATAGRAM_BYTES_MAX, UdpSocket};
 pub struct Bound {
     /// As configured, with the port that the system gave where the configuration says 0.
     pub listeners: Vec<Arc<Listener>>,
-    /// One socket for each listener, for each shard.
+    /// One socket for each UDP listener, for each shard.
     pub sockets: Vec<Vec<UdpSocket>>,
+    /// For each shard what each of the listeners takes connections with; none for UDP.
+    pub doors: Vec<Vec<Option<DoorSocket>>>,
+}
+
+/// What one shard takes the connections of one listener with.
+#[derive(Debug)]
+pub struct DoorSocket {
+    /// The listener.
+    pub listener: Arc<Listener>,
+    /// Its socket in this shard.
+    pub socket: mio::net::TcpListener,
+    /// The connections of all shards.
+    pub census: Arc<Census>,
 }
 
 /// A listener that cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("listener `{name}` cannot open udp {address}: {source}; {remedy}", remedy = remedy(.source))]
+#[error("listener `{name}` cannot open {transport} {address}: {source}; {remedy}", remedy = remedy(.source))]
 pub struct BindFault {
     /// Name of the listener.
     pub name: Arc<str>,
+    /// How bytes travel.
+    pub transport: &'static str,
     /// Its address.
     pub address: SocketAddr,
     /// What the system says.
@@ -38,39 +63,75 @@ pub fn bind(listeners: &[Arc<Listener>], shards: u16) -> Result<Bound, BindFault
         sockets: (0..shards)
             .map(|_| Vec::with_capacity(listeners.len()))
             .collect(),
+        doors: (0..shards).map(|_| Vec::new()).collect(),
     };
     for configured in listeners {
+        let transport = configured.transport;
         let fault = |source| BindFault {
             name: Arc::clone(&configured.name),
+            transport: match transport {
+                Transport::Udp => "udp",
+                Transport::Tcp | Transport::Tls => "tcp",
+            },
             address: configured.local,
             source,
         };
         let mut listener = Listener::clone(configured);
-        if shards > 1 {
-            // Sharing lets in a second host of the same user, too; so ask without sharing first.
-            UdpSocket::probe(listener.local).map_err(fault)?;
-        }
-        for of_shard in &mut bound.sockets {
-            let socket = match listener.transport {
-                Transport::Udp => UdpSocket::bind(listener.id, listener.local, shards > 1),
-                Transport::Tcp | Transport::Tls => Err(io::ErrorKind::Unsupported.into()),
-            };
-            let socket = socket.map_err(fault)?;
-            listener.local = socket.local().map_err(fault)?;
-            of_shard.push(socket);
-        }
+        let opened = match transport {
+            Transport::Udp => bind_udp(&mut listener, &mut bound.sockets).map(|()| None),
+            Transport::Tcp | Transport::Tls => bind_tcp(&mut listener, shards).map(Some),
+        };
+        let opened = opened.map_err(fault)?;
         if *listener.advertise == *configured.local.to_string() {
             listener.advertise = listener.local.to_string().into();
         }
-        bound.listeners.push(Arc::new(listener));
+        let listener = Arc::new(listener);
+        let census = Arc::<Census>::default();
+        let mut sockets = opened.into_iter().flatten();
+        for of_shard in &mut bound.doors {
+            of_shard.push(sockets.next().map(|socket| DoorSocket {
+                listener: Arc::clone(&listener),
+                socket,
+                census: Arc::clone(&census),
+            }));
+        }
+        bound.listeners.push(listener);
     }
     Ok(bound)
+}
+
+fn bind_udp(listener: &mut Listener, shards: &mut [Vec<UdpSocket>]) -> io::Result<()> {
+    let shared = shards.len() > 1;
+    if shared {
+        // Sharing lets in a second host of the same user, too; so ask without sharing first.
+        UdpSocket::probe(listener.local)?;
+    }
+    for of_shard in shards {
+        let socket = UdpSocket::bind(listener.id, listener.local, shared)?;
+        listener.local = socket.local()?;
+        of_shard.push(socket);
+    }
+    Ok(())
+}
+
+fn bind_tcp(listener: &mut Listener, shards: u16) -> io::Result<Vec<mio::net::TcpListener>> {
+    let shared = shards > 1;
+    if shared {
+        tcp::probe(listener.local)?;
+    }
+    let mut sockets = Vec::with_capacity(shards.into());
+    for _ in 0..shards {
+        let socket = tcp::listen(listener.local, shared)?;
+        listener.local = socket.local_addr()?;
+        sockets.push(socket);
+    }
+    Ok(sockets)
 }
 
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
-            "another program has this port: `ss -lunp` names it; stop it or change `address`"
+            "another program has this port: `ss -lntup` names it; stop it or change `address`"
         }
         io::ErrorKind::AddrNotAvailable => {
             "no interface of this machine has this address: `ip addr` lists those there are"
@@ -129,6 +190,6 @@ mod tests {
             fault.contains(&first.listeners[0].local.to_string()),
             "{fault}"
         );
-        assert!(fault.contains("ss -lunp"), "{fault}");
+        assert!(fault.contains("ss -lntup"), "{fault}");
     }
 }

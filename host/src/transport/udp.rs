@@ -56,6 +56,11 @@ impl UdpSocket {
         std::net::UdpSocket::bind(address).map(drop)
     }
 
+    /// Which listener it is of.
+    pub fn listener(&self) -> ListenerId {
+        self.listener
+    }
+
     /// Where it is bound.
     pub fn local(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()

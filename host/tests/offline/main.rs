@@ -2,6 +2,7 @@
 //! and its exit codes.
 #![allow(clippy::unwrap_used)]
 
+mod certificates;
 mod check;
 mod command_line;
 mod policy;

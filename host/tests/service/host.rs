@@ -39,7 +39,10 @@ to = "gw-a"
 pub struct Host {
     child: Child,
     pub folder: PathBuf,
+    /// Its first listener.
     pub sip: SocketAddr,
+    /// All of them, in order.
+    pub listeners: Vec<SocketAddr>,
     pub admin: SocketAddr,
     pub pbx: Phone,
     pub gw: Phone,
@@ -64,13 +67,16 @@ impl Host {
 
     /// Starts one whose configuration was edited. It finds modules and a token in its folder.
     pub fn edited(name: &str, edit: impl Fn(String) -> String) -> Host {
+        Host::with(name, Phone::new(), Phone::new(), edit)
+    }
+
+    /// Starts one between these two telephones.
+    pub fn with(name: &str, pbx: Phone, gw: Phone, edit: impl Fn(String) -> String) -> Host {
         // Another run of these tests may be under way.
-        let unique = format!("service/{name}-{}", std::process::id());
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique);
+        let folder = folder_of(name);
         std::fs::create_dir_all(&folder).unwrap();
-        let (pbx, gw) = (Phone::new(), Phone::new());
         let text = edit(configuration(pbx.address(), gw.address()));
-        std::fs::write(folder.join("intertrunk.toml"), text).unwrap();
+        std::fs::write(folder.join("intertrunk.toml"), &text).unwrap();
         std::fs::write(folder.join("dialplan.toml"), DIALPLAN).unwrap();
         std::fs::write(folder.join("token"), "open sesame\n").unwrap();
         std::fs::write(folder.join("extensions.wasm"), EXTENSIONS).unwrap();
@@ -82,6 +88,7 @@ impl Host {
             child,
             folder,
             sip: unset,
+            listeners: Vec::new(),
             admin: unset,
             pbx,
             gw,
@@ -89,7 +96,10 @@ impl Host {
         };
         let address = |line: &Value| line["address"].as_str().unwrap().parse().unwrap();
         host.admin = address(&host.logs("admin API listens"));
-        host.sip = address(&host.logs("listening"));
+        for _ in 0..text.matches("[[listen]]").count() {
+            host.listeners.push(address(&host.logs("listening")));
+        }
+        host.sip = host.listeners[0];
         host.logs("ready for calls");
         host
     }
@@ -192,6 +202,12 @@ impl Host {
     pub fn runs(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
+}
+
+/// Where a host with this name keeps its files; a test may put some there before it starts.
+pub fn folder_of(name: &str) -> PathBuf {
+    let unique = format!("service/{name}-{}", std::process::id());
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique)
 }
 
 impl Drop for Host {

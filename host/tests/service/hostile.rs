@@ -88,7 +88,7 @@ fn an_address_in_use_is_named_with_a_remedy() {
     let second = command(&folder).output().unwrap();
     let said = String::from_utf8(second.stderr).unwrap();
     assert_eq!(second.status.code(), Some(2), "{said}");
-    for word in ["`lan`", &taken, "ss -lunp"] {
+    for word in ["`lan`", &taken, "ss -lntup"] {
         assert!(said.contains(word), "{word} is missing in: {said}");
     }
 }

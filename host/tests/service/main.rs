@@ -4,11 +4,15 @@
 
 mod admin;
 mod calls;
+mod certificates;
 mod host;
 mod hostile;
+mod line;
 mod name_server;
 mod names;
 mod overload;
 mod phone;
 mod reload;
 mod stop;
+mod streams;
+mod tls;

@@ -1,8 +1,10 @@
-//! A telephone of a few lines: enough SIP to call and be called over UDP.
+//! A telephone of a few lines: enough SIP to call and be called.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+use crate::line::Line;
 
 /// How long anything may take.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -11,7 +13,7 @@ static NEXT_CALL: AtomicU32 = AtomicU32::new(1);
 
 /// One SIP address with its socket.
 pub struct Phone {
-    socket: UdpSocket,
+    pub line: Line,
 }
 
 /// A message as it came.
@@ -33,23 +35,25 @@ pub struct Side {
 
 impl Phone {
     pub fn new() -> Phone {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        Phone { socket }
+        Phone::on(Line::udp("127.0.0.1:0"))
+    }
+
+    pub fn on(line: Line) -> Phone {
+        Phone { line }
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.socket.local_addr().unwrap()
+        self.line.address()
     }
 
     pub fn send(&self, to: SocketAddr, bytes: impl AsRef<[u8]>) {
-        self.socket.send_to(bytes.as_ref(), to).unwrap();
+        self.line.send(to, bytes.as_ref());
     }
 
     /// The first message that is `wanted`; others are passed over. Fails when none comes.
     #[track_caller]
     pub fn wait(&self, what: &str, wanted: impl Fn(&Message) -> bool) -> Message {
         let give_up = Instant::now() + PATIENCE;
-        let mut buffer = vec![0; 65_536];
         let mut passed_over = Vec::new();
         loop {
             let left = give_up.saturating_duration_since(Instant::now());
@@ -57,11 +61,10 @@ impl Phone {
                 !left.is_zero(),
                 "{what} did not come, but: {passed_over:#?}"
             );
-            self.socket.set_read_timeout(Some(left)).unwrap();
-            let Ok(length) = self.socket.recv(&mut buffer) else {
+            let Some(text) = self.line.receive(give_up) else {
                 continue;
             };
-            let message = Message(String::from_utf8(buffer[..length].to_vec()).unwrap());
+            let message = Message(text);
             if wanted(&message) {
                 return message;
             }
@@ -87,6 +90,11 @@ impl Phone {
 
     /// Sends an INVITE for `callee`.
     pub fn invite(&self, host: SocketAddr, caller: &str, callee: &str) -> Side {
+        self.invite_with(host, caller, callee, "v=0\r\n")
+    }
+
+    /// Sends an INVITE for `callee` with this body.
+    pub fn invite_with(&self, host: SocketAddr, caller: &str, callee: &str, body: &str) -> Side {
         let number = NEXT_CALL.fetch_add(1, Ordering::Relaxed);
         let me = self.address();
         let side = Side {
@@ -98,12 +106,7 @@ impl Phone {
             cseq: 1,
             branch: format!("z9hG4bK-{number}-{}", me.port()),
         };
-        self.say(
-            &side,
-            "INVITE",
-            "Content-Type: application/sdp\r\n",
-            "v=0\r\n",
-        );
+        self.say(&side, "INVITE", "Content-Type: application/sdp\r\n", body);
         side
     }
 
@@ -165,13 +168,21 @@ impl Phone {
         } else {
             ";tag=callee"
         };
-        let me = self.address();
+        let (me, param) = (self.address(), self.param());
         let response = format!(
-            "SIP/2.0 {code} {reason}\r\n{copied}To: {to}{tag}\r\nContact: <sip:callee@{me}>\r\n\
+            "SIP/2.0 {code} {reason}\r\n{copied}To: {to}{tag}\r\nContact: <sip:callee@{me}{param}>\r\n\
              Content-Length: 0\r\n\r\n"
         );
-        let via = request.header("Via").split([' ', ';']).nth(1).unwrap();
-        self.send(via.parse().unwrap(), response);
+        self.line.answer(request.header("Via"), response.as_bytes());
+    }
+
+    /// What a Contact says of how bytes get here.
+    fn param(&self) -> &'static str {
+        match self.line.transport() {
+            "TCP" => ";transport=tcp",
+            "TLS" => ";transport=tls",
+            _ => "",
+        }
     }
 
     /// The called side of a call that came by `invite`.
@@ -198,10 +209,11 @@ impl Phone {
             branch,
         } = side;
         let (me, length) = (self.address(), body.len());
+        let (transport, param) = (self.line.transport(), self.param());
         let text = format!(
-            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch={branch};rport\r\n\
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{transport} {me};branch={branch};rport\r\n\
              Max-Forwards: 70\r\nFrom: {from}\r\nTo: {to}\r\nCall-ID: {call_id}\r\n\
-             CSeq: {cseq} {method}\r\nContact: <sip:caller@{me}>\r\n{extra}\
+             CSeq: {cseq} {method}\r\nContact: <sip:caller@{me}{param}>\r\n{extra}\
              Content-Length: {length}\r\n\r\n{body}"
         );
         self.send(*host, text);

@@ -54,7 +54,7 @@ impl Call {
             Some(target) => within::listeners(core.shard, target.address),
             None => core.snapshot.listeners.clone(),
         };
-        let listener = listeners.beside(trunk.listen, peer.transport);
+        let listener = trunk.listener_by(peer.transport, &listeners);
         let room = self.attempts.len() < core.snapshot.limits.attempts_max;
         let seat = Seat::take(&trunk, Direction::Out);
         let unresolved = target.is_none();

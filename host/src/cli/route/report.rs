@@ -207,7 +207,7 @@ fn step(accepted: &Accepted, skipped: &Option<String>, asked: &Asked<'_>) -> Ste
     let peers = peer
         .as_ref()
         .map_or(trunk.peers.as_slice(), std::slice::from_ref);
-    let listener = asked.snapshot.listener(trunk.listen);
+    let listener = trunk.listener_by(peers[0].transport, &asked.snapshot.listeners);
     let our_host = listener.map_or("", |listener| &listener.advertise);
     let dialled = Dialled::of(candidate, asked.query, trunk, &peers[0], our_host);
     let chosen = candidate.failover.clone();

@@ -17,6 +17,11 @@ const ERRANDS_A_TURN: usize = 256;
 impl Shard {
     /// Does what other shards ask of its connections, and takes in what these have brought.
     pub(super) fn take_streams(&mut self) {
+        if !self.streams.has_doors() {
+            return;
+        }
+        // A stream says nothing of when its bytes came in.
+        self.b2bua.waiting_since(None);
         self.streams_left = true;
         for _ in 0..ERRANDS_A_TURN {
             match self.inbox.next_errand() {
@@ -45,6 +50,9 @@ impl Shard {
 
     /// Writes what this turn has queued.
     pub(super) fn flush_streams(&mut self) {
+        if !self.streams.has_doors() {
+            return;
+        }
         self.streams.flush(self.clock.now(), &self.running.snapshot);
         let Tally {
             opened,

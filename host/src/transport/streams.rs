@@ -179,6 +179,11 @@ impl Streams {
         }
     }
 
+    /// Whether there is any stream listener; without one nothing ever happens here.
+    pub fn has_doors(&self) -> bool {
+        !self.scratch.is_empty()
+    }
+
     /// Whether there is something to do at once.
     pub fn is_busy(&self) -> bool {
         let doors = || self.doors.iter().flatten().any(|door| door.ready);

@@ -325,6 +325,24 @@ fn ipv6_peers_call_ipv4_ones() {
     }
 }
 
+/// A listener on which nothing happens says nothing of how busy the host is.
+#[test]
+fn a_quiet_udp_listener_sheds_no_call_of_another() {
+    let host = both("tcp-lag", tcp(PBX), Phone::on(Line::udp(GW)), "");
+    std::fs::write(host.folder.join("intertrunk.toml"), {
+        let text = std::fs::read_to_string(host.folder.join("intertrunk.toml")).unwrap();
+        text + "\n[overload]\nlag = \"100ms\"\n"
+    })
+    .unwrap();
+    host.post("/v1/reload", b"").is(200);
+    let tcp = host.listeners[1];
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(500) {
+        let caller = host.pbx.invite(tcp, "0100", "+19005551234");
+        host.pbx.response(&caller, 403, "INVITE");
+    }
+}
+
 /// RFC 3581 §4: answers go to the source's port, whatever the Via says.
 #[test]
 fn rport_brings_answers_through_a_nat() {

@@ -4,10 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use intertrunk_proto::trunk::{
-    Balance, IdentityRules, Oversize, Peer, Redirects, SourceMatch, TransferRules, Trunk,
-    TrunkState,
-};
+use intertrunk_proto::trunk::{Trunk, TrunkState};
 use intertrunk_proto::{
     Fallback, Listener, ListenerId, Policy, PolicyId, Snapshot, Transport, TrunkId,
 };
@@ -40,36 +37,8 @@ pub(crate) fn snapshot_without(
         .map(|((&(name, kind, address), state), id)| {
             let address: SocketAddr = address.parse().expect("a literal");
             let mut trunk = Trunk {
-                id: TrunkId(id),
-                name: name.into(),
-                kind,
-                site: None,
-                tags: Vec::new(),
-                listen: ListenerId(0),
-                also_listen: Vec::new(),
-                peers: vec![Peer::at(address)],
-                balance: Balance::Priority,
-                sources: vec![SourceMatch {
-                    network: address.ip(),
-                    prefix: 32,
-                    port: None,
-                }],
-                follows_peers: false,
-                certificates: Vec::new(),
-                oversize: Oversize::default(),
-                policy: PolicyId(0),
-                calls_max: None,
-                calls_in_max: None,
-                calls_out_max: None,
-                no_progress: Duration::from_secs(10),
-                failover_codes: vec![408, 500, 502, 503, 504],
-                pstn_to: Vec::new(),
-                identity: IdentityRules::default(),
-                transfers: TransferRules::default(),
-                redirects: Redirects::default(),
-                pass_headers: None,
-                extensions: Default::default(),
                 state: Arc::clone(state),
+                ..Trunk::new(TrunkId(id), name, kind).with_peer_at(address)
             };
             edit(&mut trunk);
             trunk

@@ -290,6 +290,57 @@ impl Claim {
 }
 
 impl Trunk {
+    /// Codes that go on to the next candidate, unless the configuration says otherwise.
+    pub const FAILOVER_CODES: [u16; 5] = [408, 500, 502, 503, 504];
+    /// Time without an 18x, unless the configuration says otherwise.
+    pub const NO_PROGRESS: Duration = Duration::from_secs(10);
+
+    /// A trunk of the first listener and the first policy as it is without a word about anything
+    /// else: no peers, no sources, no limits.
+    pub fn new(id: TrunkId, name: &str, kind: TrunkKind) -> Trunk {
+        Trunk {
+            id,
+            name: name.into(),
+            kind,
+            site: None,
+            tags: Vec::new(),
+            listen: ListenerId(0),
+            also_listen: Vec::new(),
+            peers: Vec::new(),
+            balance: Balance::default(),
+            sources: Vec::new(),
+            follows_peers: false,
+            certificates: Vec::new(),
+            oversize: Oversize::default(),
+            policy: PolicyId(0),
+            calls_max: None,
+            calls_in_max: None,
+            calls_out_max: None,
+            no_progress: Trunk::NO_PROGRESS,
+            failover_codes: Trunk::FAILOVER_CODES.to_vec(),
+            pstn_to: Vec::new(),
+            identity: IdentityRules::default(),
+            transfers: TransferRules::default(),
+            redirects: Redirects::default(),
+            pass_headers: None,
+            extensions: Extensions::default(),
+            state: Arc::default(),
+        }
+    }
+
+    /// The same with a peer at this address, of which calls may come in from any port.
+    pub fn with_peer_at(self, address: SocketAddr) -> Trunk {
+        Trunk {
+            peers: vec![Peer::at(address)],
+            sources: vec![SourceMatch {
+                network: address.ip(),
+                prefix: 32,
+                port: None,
+            }],
+            ..self
+        }
+    }
+
     /// How well a source fits it; `None` if not at all.
     pub(crate) fn claim(&self, remote: SocketAddr) -> Option<Claim> {
         let written = self.sources.iter().filter_map(|s| s.specificity(remote));

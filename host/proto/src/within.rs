@@ -8,11 +8,10 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::io::{Flow, ListenerId, PolicyId, TrunkId};
 use crate::listener::{Listener, Listeners, Transport};
-use crate::trunk::{Balance, IdentityRules, Oversize, Redirects, TransferRules, Trunk, TrunkKind};
+use crate::trunk::{Oversize, Redirects, Trunk, TrunkKind};
 
 /// Names the trunk of the party that stays, in an INVITE from one call to another.
 pub(crate) const STAYS: &str = "Intertrunk-Stays";
@@ -78,32 +77,12 @@ pub(crate) fn listeners(shard: u16, remote: SocketAddr) -> Listeners {
 /// What another call is to a call: a trunk without limits that hides nothing.
 pub(crate) fn trunk() -> Arc<Trunk> {
     Arc::new(Trunk {
-        id: TrunkId(u32::MAX),
-        name: "transfer".into(),
-        kind: TrunkKind::Sbc,
-        site: None,
-        tags: Vec::new(),
         listen: ListenerId::WITHIN,
-        also_listen: Vec::new(),
-        peers: Vec::new(),
-        balance: Balance::Priority,
-        sources: Vec::new(),
-        follows_peers: false,
-        certificates: Vec::new(),
-        oversize: Oversize::Off,
         policy: PolicyId(u16::MAX),
-        calls_max: None,
-        calls_in_max: None,
-        calls_out_max: None,
-        no_progress: Duration::from_secs(10),
+        oversize: Oversize::Off,
         failover_codes: Vec::new(),
-        pstn_to: Vec::new(),
-        identity: IdentityRules::default(),
-        transfers: TransferRules::default(),
         redirects: Redirects::Refuse,
-        pass_headers: None,
-        extensions: Default::default(),
-        state: Arc::default(),
+        ..Trunk::new(TrunkId(u32::MAX), "transfer", TrunkKind::Sbc)
     })
 }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use intertrunk_policy::Isolation;
 use intertrunk_proto::trunk::{
-    Balance, Extensions, HistoryForm, IdentityRules, Oversize, Redirects, TransferRules, TrunkKind,
+    Balance, Extensions, HistoryForm, IdentityRules, Oversize, Redirects, TransferRules, Trunk,
+    TrunkKind,
 };
 
 use super::dns::{self, DnsEntry};
@@ -196,10 +197,10 @@ fn trunk(s: Section<'_>) -> TrunkEntry {
         balance: balance(&s),
         no_progress: s
             .parsed("no_progress", value::duration(100..=180_000))
-            .map_or(Duration::from_secs(10), |at| at.value),
+            .map_or(Trunk::NO_PROGRESS, |at| at.value),
         failover_codes: s
             .numbers("failover_codes", &(300..=699))
-            .unwrap_or_else(|| vec![408, 500, 502, 503, 504]),
+            .unwrap_or_else(|| Trunk::FAILOVER_CODES.to_vec()),
         identity: IdentityRules {
             history: history(&s),
             ..s.section("identity")

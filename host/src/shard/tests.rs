@@ -5,7 +5,7 @@
 use std::net::UdpSocket as Peer;
 
 use intertrunk_policy::{Row, TrunkFacts, World};
-use intertrunk_proto::trunk::{SourceMatch, Trunk};
+use intertrunk_proto::trunk::{SourceMatch, Trunk, TrunkKind};
 use intertrunk_proto::{Fallback, Listener, ListenerId, Policy, Snapshot, Transport, TrunkId};
 
 use super::*;
@@ -113,32 +113,9 @@ fn trunk_of(peer: &Peer) -> Trunk {
         port: Some(address.port()),
     };
     Trunk {
-        id: TrunkId(0),
-        name: "pbx-a".into(),
-        kind: Default::default(),
-        site: None,
-        tags: Vec::new(),
-        listen: ListenerId(0),
-        also_listen: Vec::new(),
-        peers: Vec::new(),
-        balance: Default::default(),
         sources: vec![source],
-        follows_peers: false,
-        certificates: Vec::new(),
-        oversize: Default::default(),
-        policy: PolicyId(0),
-        calls_max: None,
-        calls_in_max: None,
-        calls_out_max: None,
-        no_progress: Duration::from_secs(10),
         failover_codes: Vec::new(),
-        pstn_to: Vec::new(),
-        identity: Default::default(),
-        pass_headers: None,
-        extensions: Default::default(),
-        redirects: Default::default(),
-        transfers: Default::default(),
-        state: Arc::default(),
+        ..Trunk::new(TrunkId(0), "pbx-a", TrunkKind::Pbx)
     }
 }
 

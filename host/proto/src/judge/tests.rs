@@ -8,45 +8,22 @@ use crate::ask::{
     Candidate, CodeMap, HeaderField, Identity, Party, Plan, PolicyFault, Rejection, Scheme, Tag,
     Verdict, WhenExhausted,
 };
-use crate::io::{ListenerId, PolicyId, TrunkId};
+use crate::io::{PolicyId, TrunkId};
 use crate::snapshot::{Fallback, Policy, Snapshot};
-use crate::trunk::{
-    Balance, IdentityRules, Peer, Redirects, SourceMatch, TransferRules, Trunk, TrunkKind,
-};
+use crate::trunk::{Peer, SourceMatch, Trunk, TrunkKind};
 
 fn trunk(id: u32, name: &str, kind: TrunkKind, address: &str, pstn_to: &[u32]) -> Trunk {
     let address: std::net::SocketAddr = address.parse().expect("a literal");
     Trunk {
-        id: TrunkId(id),
-        name: name.into(),
-        kind,
-        site: None,
-        tags: Vec::new(),
-        listen: ListenerId(0),
-        also_listen: Vec::new(),
         peers: vec![Peer::at(address)],
-        balance: Balance::Priority,
         sources: vec![SourceMatch {
             network: address.ip(),
             prefix: 32,
             port: Some(address.port()),
         }],
-        follows_peers: false,
-        certificates: Vec::new(),
-        oversize: crate::trunk::Oversize::default(),
-        policy: PolicyId(0),
-        calls_max: None,
-        calls_in_max: None,
-        calls_out_max: None,
-        no_progress: Duration::from_secs(10),
         failover_codes: vec![503],
         pstn_to: pstn_to.iter().map(|id| TrunkId(*id)).collect(),
-        identity: IdentityRules::default(),
-        transfers: TransferRules::default(),
-        redirects: Redirects::default(),
-        pass_headers: None,
-        extensions: Default::default(),
-        state: Arc::default(),
+        ..Trunk::new(TrunkId(id), name, kind)
     }
 }
 

@@ -1,45 +1,18 @@
 //! Who a source is, and how many calls fit.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use super::{
-    Balance, Direction, Health, IdentityRules, Oversize, Peer, Redirects, Seat, SourceMatch,
-    TransferRules, Trunk, TrunkKind,
-};
-use crate::io::{Flow, ListenerId, PolicyId, TrunkId};
+use super::{Direction, Health, Peer, Seat, SourceMatch, Trunk, TrunkKind};
+use crate::io::{Flow, ListenerId, TrunkId};
 use crate::listener::Transport;
 use crate::snapshot::{Snapshot, SnapshotFault};
 
 /// A trunk with these sources, without peers and limits.
 pub(crate) fn trunk(id: u32, name: &str, sources: Vec<SourceMatch>) -> Trunk {
     Trunk {
-        id: TrunkId(id),
-        name: name.into(),
-        kind: TrunkKind::Pbx,
-        site: None,
-        tags: Vec::new(),
-        listen: ListenerId(0),
-        also_listen: Vec::new(),
-        peers: Vec::new(),
-        balance: Balance::Priority,
         sources,
-        follows_peers: false,
-        certificates: Vec::new(),
-        oversize: Oversize::default(),
-        policy: PolicyId(0),
-        calls_max: None,
-        calls_in_max: None,
-        calls_out_max: None,
-        no_progress: std::time::Duration::from_secs(10),
         failover_codes: Vec::new(),
-        pstn_to: Vec::new(),
-        identity: IdentityRules::default(),
-        transfers: TransferRules::default(),
-        redirects: Redirects::default(),
-        pass_headers: None,
-        extensions: Default::default(),
-        state: Arc::default(),
+        ..Trunk::new(TrunkId(id), name, TrunkKind::Pbx)
     }
 }
 

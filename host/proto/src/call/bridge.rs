@@ -246,16 +246,8 @@ impl Call {
     /// Timers of the bridge: a 2xx that nobody acknowledges, the longest duration.
     pub(super) fn bridge_clock(&mut self, core: &mut Core) {
         self.relay_clock(core);
-        let mut silent = Vec::new();
-        if self.a.clock(core) {
-            silent.push(LegId::A);
-        }
-        for n in 0..self.attempts.len() {
-            if self.attempts[n].leg.clock(core) {
-                let id = u8::try_from(n).expect("attempts are bounded");
-                silent.push(LegId::B(super::AttemptId(id)));
-            }
-        }
+        let clocked = self.legs_mut().map(|(id, leg)| (id, leg.clock(core)));
+        let silent: Vec<LegId> = clocked.filter(|(_, s)| *s).map(|(id, _)| id).collect();
         for leg in silent {
             match self.phase {
                 // RFC 3261 §13.3.1.4: without an ACK, the dialog is confirmed and then ended.

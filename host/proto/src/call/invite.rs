@@ -6,7 +6,7 @@ use intertrunk_sip::{Line, Message, Name, Token};
 use super::attempt::Dialled;
 use super::history::{self, Tried, Way};
 use super::leg::Leg;
-use super::passing::{Crossing, is_named};
+use super::passing::is_named;
 use super::privacy::{names_the_caller, put_privacy};
 use crate::ask::{Candidate, Cause, Query};
 use crate::core::Core;
@@ -53,11 +53,7 @@ pub(super) fn print_invite(leg: &mut Leg, o: &Outgoing<'_>, core: &mut Core) -> 
     let ingress = &o.query.call.ingress;
     let number = &o.query.call.request_uri.user;
     hops::put(&mut b, o.invite, ingress, number, core.call_id_key);
-    let crossing = Crossing {
-        from: o.from,
-        to: &leg.trunk,
-        our_host: &leg.dialog.listener().advertise,
-    };
+    let crossing = leg.crossing(o.from);
     if !edits.touch(Name::HistoryInfo) && !edits.touch(Name::Diversion) {
         let way = Way {
             crossing,

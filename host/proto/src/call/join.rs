@@ -8,13 +8,11 @@ use std::time::Duration;
 
 use intertrunk_sip::{Message, Method, Name};
 
-use super::attempt::{AttemptId, AttemptState};
+use super::attempt::AttemptId;
 use super::change::Step;
 use super::leg::{Body, cancel_patience};
-use super::offer::{Negotiation, ends_call};
-use super::outcome::Ending;
+use super::offer::{Negotiation, after_glare, ends_call};
 use super::reason::Because;
-use super::story::millis;
 use super::{Bridge, Call, LegId, Phase, own};
 use crate::core::Core;
 use crate::time::Instant;
@@ -40,25 +38,7 @@ impl Call {
     /// The target of a transfer has answered.
     pub(super) fn newcomer_answered(&mut self, id: AttemptId, response: &Message, core: &mut Core) {
         let offered = self.wanted().is_some_and(|i| i.has_body());
-        let Some(attempt) = self.attempt_mut(id) else {
-            return;
-        };
-        attempt.state = AttemptState::Won;
-        attempt
-            .pdd_ms
-            .get_or_insert_with(|| millis(core.now.since(attempt.started)));
-        attempt.confirm(response);
-        attempt.leg.hear(response);
-        attempt.leg.take_timer(response, core);
-        if offered {
-            attempt.leg.send_ack(response.cseq(), None, core);
-            self.note_request(LegId::B(id), true, &Method::Ack, core);
-        } else {
-            // Its 2xx holds the offer; the answer is that of the party that stays.
-            attempt.leg.owes_ack = Some(response.cseq());
-        }
-        self.record_attempt(id, &Ending::of_response(response), core);
-        self.give_up_all(&Because::Elsewhere, core);
+        self.take_success(id, response, offered, core);
         self.queue.clear();
         if let Some(change) = &mut self.change {
             let newcomer = LegId::B(id);
@@ -113,10 +93,7 @@ impl Call {
         b.header(Name::Contact, leg.contact());
         b.header(Name::Allow, leg.allow());
         let bytes = match &said {
-            Some(said) => {
-                b.header(Name::ContentType, "application/sdp");
-                leg.finish(b, b"application/sdp", said, core)
-            }
+            Some(said) => leg.finish_session(b, said, core),
             None => b.finish(None),
         };
         let (flow, cseq) = (leg.dialog.flow(), leg.dialog.last_cseq());
@@ -230,12 +207,9 @@ impl Call {
             return;
         };
         if code == 491 && !offer.given_up && self.change.is_some() {
-            // RFC 3261 §14.1: 2.1 to 4 s if the Call-ID is ours, else up to 2 s.
-            let dice = 1 + core.rng.next_u64() % 190;
-            let tens = if to == LegId::A { dice } else { 210 + dice };
             offer.client = None;
             offer.heard = false;
-            offer.until = core.now + Duration::from_millis(10 * tens);
+            offer.until = core.now + after_glare(to, core);
             return;
         }
         self.own_offer = None;

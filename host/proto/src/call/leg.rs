@@ -9,7 +9,7 @@ use intertrunk_sip::sdp::{Origin, put_body};
 use intertrunk_sip::{Builder, Message, Method, Name};
 use smallvec::SmallVec;
 
-use super::passing::allow;
+use super::passing::{Crossing, allow};
 use crate::core::Core;
 use crate::dialog::session_timer::SessionTimer;
 use crate::dialog::{Dialog, RequestLine};
@@ -17,6 +17,9 @@ use crate::io::Flow;
 use crate::time::Instant;
 use crate::transaction::Backoff;
 use crate::trunk::{Seat, Trunk};
+
+/// Content-Type of a session description.
+pub(super) const SDP: &str = "application/sdp";
 
 /// One side of a call.
 #[derive(Debug)]
@@ -85,6 +88,15 @@ impl Leg {
         self.dialog.contact()
     }
 
+    /// What crosses to this leg's peer from one of that trunk.
+    pub(super) fn crossing<'a>(&'a self, from: &'a Trunk) -> Crossing<'a> {
+        Crossing {
+            from,
+            to: &self.trunk,
+            our_host: &self.dialog.listener().advertise,
+        }
+    }
+
     /// Methods that we take from this peer.
     pub(crate) fn allow(&self) -> &'static str {
         allow(&self.trunk)
@@ -93,7 +105,7 @@ impl Leg {
     /// Remembers the session description in a message of the peer, if there is one: for those who
     /// are to talk to this peer later.
     pub(crate) fn hear(&mut self, message: &Message) {
-        if message.has_body() && content_type_of(message).eq_ignore_ascii_case(b"application/sdp") {
+        if message.has_body() && content_type_of(message).eq_ignore_ascii_case(SDP.as_bytes()) {
             self.said = Some(message.body());
         }
     }
@@ -121,6 +133,12 @@ impl Leg {
             return b.finish(None);
         }
         self.finish(b, content_type_of(from), &from.body(), core)
+    }
+
+    /// Ends a request of the host's own with a session description.
+    pub(crate) fn finish_session(&mut self, mut b: Builder, body: &[u8], core: &mut Core) -> Bytes {
+        b.header(Name::ContentType, SDP);
+        self.finish(b, SDP.as_bytes(), body, core)
     }
 
     /// Ends a message of this leg with a body. A session description in it is under our origin: the
@@ -255,8 +273,8 @@ impl Body {
 
 /// The type of a message's body. Without a word about it, in a call, it can only be this one.
 fn content_type_of(message: &Message) -> &[u8] {
-    let sdp = b"application/sdp".as_slice();
-    message.header(Name::ContentType).unwrap_or(sdp)
+    let said = message.header(Name::ContentType);
+    said.unwrap_or(SDP.as_bytes())
 }
 
 /// Time that a cancelled attempt has for its final answer (RFC 3261 §9.1: 64·T1).

@@ -193,8 +193,7 @@ impl Call {
 
     /// Whether nothing can speak to this call any more.
     pub(crate) fn is_gone(&self) -> bool {
-        let bye_waits = |leg: &Leg| leg.bye_waits;
-        let waits = bye_waits(&self.a) || self.attempts.iter().any(|a| bye_waits(&a.leg));
+        let waits = self.legs().any(|(_, leg)| leg.bye_waits);
         self.is_ended() && self.open == 0 && !waits
     }
 
@@ -234,11 +233,20 @@ impl Call {
 
     /// Whether a datagram comes from the peer of any leg; see [`Call::is_from`].
     pub(crate) fn has_party(&self, flow: Flow, trunk: Option<TrunkId>) -> bool {
-        let attempts = (0..)
-            .take(self.attempts.len())
-            .map(|n| LegId::B(AttemptId(n)));
-        let mut legs = std::iter::once(LegId::A).chain(attempts);
-        legs.any(|leg| self.is_from(leg, flow, trunk))
+        self.legs().any(|(leg, _)| self.is_from(leg, flow, trunk))
+    }
+
+    /// All legs, whether they talk or not.
+    fn legs(&self) -> impl Iterator<Item = (LegId, &Leg)> {
+        let b = (0..).map(AttemptId).map(LegId::B);
+        let b = b.zip(self.attempts.iter().map(|a| &a.leg));
+        std::iter::once((LegId::A, &self.a)).chain(b)
+    }
+
+    fn legs_mut(&mut self) -> impl Iterator<Item = (LegId, &mut Leg)> {
+        let b = (0..).map(AttemptId).map(LegId::B);
+        let b = b.zip(self.attempts.iter_mut().map(|a| &mut a.leg));
+        std::iter::once((LegId::A, &mut self.a)).chain(b)
     }
 
     fn leg(&self, id: LegId) -> Option<&Leg> {
@@ -363,10 +371,9 @@ impl Call {
         let record = self.story.close(self, by, code, q850, core);
         core.event(Event::CallEnded(Box::new(record)));
         self.phase = Phase::Ended;
-        self.stop_timers();
         // An ended call keeps only what late messages need.
-        let legs = self.attempts.iter_mut().map(|a| &mut a.leg);
-        for leg in legs.chain(std::iter::once(&mut self.a)) {
+        for (_, leg) in self.legs_mut() {
+            leg.stop_timer();
             leg.seat = None;
             leg.said = None;
         }
@@ -428,11 +435,8 @@ impl Call {
 
     /// The deepest check that a simulation makes after each step.
     pub(crate) fn assert_sound(&self) {
-        let seats = self.attempts.iter().any(|a| a.leg.seat.is_some());
-        assert!(
-            !self.is_ended() || (self.a.seat.is_none() && !seats),
-            "an ended call has no seat"
-        );
+        let seats = self.legs().any(|(_, leg)| leg.seat.is_some());
+        assert!(!self.is_ended() || !seats, "an ended call has no seat");
         let won = self
             .attempts
             .iter()

@@ -4,11 +4,14 @@
 //! A bridge has one exchange of session descriptions at a time, whichever method carries it. Its
 //! state is not kept beside what it is about: it is read from the requests that are under way, so
 //! that it cannot differ from them. A refusal of 491 is relayed to whoever asked, who waits by its
-//! own timer (RFC 3261 §14.1); the host itself never asks again in somebody's name.
+//! own timer (RFC 3261 §14.1); the host itself asks again only what it asked by itself.
+
+use std::time::Duration;
 
 use intertrunk_sip::{Message, Method};
 
 use super::{Call, LegId};
+use crate::core::Core;
 
 /// What the two sides are negotiating.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,6 +66,14 @@ impl Call {
             r.from == from && request.is_some_and(|m| *m.method() == Method::Update)
         })
     }
+}
+
+/// How long the host waits after 491 to a re-INVITE of its own (RFC 3261 §14.1): 2.1 to 4 s if the
+/// Call-ID is ours, else up to 2 s, in steps of 10 ms.
+pub(super) fn after_glare(leg: LegId, core: &mut Core) -> Duration {
+    let dice = 1 + core.rng.next_u64() % 190;
+    let tens = if leg == LegId::A { dice } else { 210 + dice };
+    Duration::from_millis(10 * tens)
 }
 
 /// Whether a request opens an exchange: each INVITE, and whatever else carries an offer.

@@ -11,7 +11,6 @@ use intertrunk_sip::{Message, Method, Name, reply};
 
 use super::attempt::{Attempt, AttemptId, AttemptState, Leg2xx, Order};
 use super::leg::Body;
-use super::passing::Crossing;
 use super::reason::{Because, q850_in};
 use super::redirect::places_in;
 use super::story::millis;
@@ -167,25 +166,10 @@ impl Call {
         let Some(attempt) = self.attempt_mut(id) else {
             return;
         };
-        attempt.state = AttemptState::Won;
-        attempt
-            .pdd_ms
-            .get_or_insert_with(|| millis(core.now.since(attempt.started)));
         let settled = attempt.is_settled(response.to_tag());
         let session = attempt.session_of(response.to_tag());
         let source = attempt.early_place(response.to_tag());
-        attempt.confirm(response);
-        attempt.leg.hear(response);
-        attempt.leg.take_timer(response, core);
-        if invite.has_body() || settled {
-            attempt.leg.send_ack(response.cseq(), None, core);
-            self.note_request(LegId::B(id), true, &Method::Ack, core);
-        } else {
-            // The 2xx holds the offer; the caller's ACK will bring the answer (K9).
-            attempt.leg.owes_ack = Some(response.cseq());
-        }
-        self.record_attempt(id, &Ending::of_response(response), core);
-        self.give_up_all(&Because::Elsewhere, core);
+        self.take_success(id, response, invite.has_body() || settled, core);
         // What only dialling needs is not kept for as long as people talk.
         self.queue = VecDeque::new();
         self.query = None;
@@ -206,6 +190,36 @@ impl Call {
         self.early_over();
         self.a.await_ack(&invite, bytes, self.a_flow, core);
         core.event(Event::CallAnswered { call: self.id });
+    }
+
+    /// Takes the 2xx that wins: its dialog is confirmed, and whoever else rings is given up. If the
+    /// 2xx holds an offer that nobody has answered, its ACK waits for the answer of the other side
+    /// (K9).
+    pub(super) fn take_success(
+        &mut self,
+        id: AttemptId,
+        response: &Message,
+        answered: bool,
+        core: &mut Core,
+    ) {
+        let Some(attempt) = self.attempt_mut(id) else {
+            return;
+        };
+        attempt.state = AttemptState::Won;
+        attempt
+            .pdd_ms
+            .get_or_insert_with(|| millis(core.now.since(attempt.started)));
+        attempt.confirm(response);
+        attempt.leg.hear(response);
+        attempt.leg.take_timer(response, core);
+        if answered {
+            attempt.leg.send_ack(response.cseq(), None, core);
+            self.note_request(LegId::B(id), true, &Method::Ack, core);
+        } else {
+            attempt.leg.owes_ack = Some(response.cseq());
+        }
+        self.record_attempt(id, &Ending::of_response(response), core);
+        self.give_up_all(&Because::Elsewhere, core);
     }
 
     /// Passes a 18x or 2xx of the called side to the caller, as an answer of our own dialog; with a
@@ -239,12 +253,7 @@ impl Call {
             self.a.answer_timer(&mut b, invite, core);
         }
         if let Some(attempt) = self.attempts.get(usize::from(id.0)) {
-            let crossing = Crossing {
-                from: &attempt.leg.trunk,
-                to: &self.a.trunk,
-                our_host: &self.a.dialog.listener().advertise,
-            };
-            crossing.put(&mut b, response);
+            self.a.crossing(&attempt.leg.trunk).put(&mut b, response);
         }
         if let Some(described) = session.and_then(Body::of) {
             b.header(Name::ContentType, &described.content_type);

@@ -13,6 +13,7 @@ use intertrunk_sip::{
 
 use super::bridge::InDialog;
 use super::change::{Change, Step};
+use super::leg::SDP;
 use super::notify::Subscription;
 use super::passing::is_about_caller;
 use super::{Call, LegId, Phase};
@@ -145,7 +146,7 @@ impl Call {
             }
         }
         if leg.said.is_some() {
-            b.header(Name::ContentType, "application/sdp");
+            b.header(Name::ContentType, SDP);
         }
         // Whoever was put on hold for the transfer is to be heard again.
         let body = leg.said.as_ref().map(|said| sdp::without_direction(said));

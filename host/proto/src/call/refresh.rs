@@ -13,7 +13,7 @@ use intertrunk_sip::{Builder, Message, Method, Name, reply};
 use super::attempt::AttemptId;
 use super::bridge::InDialog;
 use super::leg::{Leg, cancel_patience};
-use super::offer::Negotiation;
+use super::offer::{Negotiation, after_glare};
 use super::{Call, LegId};
 use crate::core::Core;
 use crate::dialog::session_timer::{
@@ -24,9 +24,6 @@ use crate::transaction::{Owner, Sending};
 
 /// Q.850: recovery on timer expiry.
 const TIMER_EXPIRED: u16 = 102;
-
-/// Content-Type of a session description.
-const SDP: &str = "application/sdp";
 
 /// A refresh that had to wait, or was refused, is tried again after this.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -122,23 +119,14 @@ impl Call {
     }
 
     fn legs_with_timer(&self) -> Vec<LegId> {
-        let b = self.attempts.iter().zip(0_u8..);
-        let b = b.map(|(a, n)| (LegId::B(AttemptId(n)), &a.leg));
-        std::iter::once((LegId::A, &self.a))
-            .chain(b)
-            .filter(|(_, l)| l.timer.is_some())
-            .map(|(id, _)| id)
-            .collect()
+        let with_timer = self.legs().filter(|(_, l)| l.timer.is_some());
+        with_timer.map(|(id, _)| id).collect()
     }
 
     /// Whether a refresh of ours that repeats the session is under way on either leg.
     pub(super) fn is_refreshing_by_invite(&self) -> bool {
-        let legs = self.attempts.iter().map(|a| &a.leg);
-        let timers = legs
-            .chain(std::iter::once(&self.a))
-            .filter_map(|l| l.timer.as_ref());
-        let mut refreshing = timers.map(|t| t.refreshing);
-        refreshing.any(|r| matches!(r, Refreshing::Invite { .. }))
+        let mut timers = self.legs().filter_map(|(_, l)| l.timer.as_ref());
+        timers.any(|t| matches!(t.refreshing, Refreshing::Invite { .. }))
     }
 
     fn session_expired(&mut self, leg: LegId, core: &mut Core) {
@@ -180,10 +168,7 @@ impl Call {
         l.print_timer(&mut b);
         let (flow, cseq) = (l.dialog.flow(), l.dialog.last_cseq());
         let bytes = match &body {
-            Some(body) => {
-                b.header(Name::ContentType, SDP);
-                l.finish(b, SDP.as_bytes(), body, core)
-            }
+            Some(body) => l.finish_session(b, body, core),
             None => b.finish(None),
         };
         self.open += 1;
@@ -232,13 +217,7 @@ impl Call {
                 l.take_timer(response, core);
             }
             408 | 481 => self.lost(leg, core),
-            // RFC 3261 §14.1: whoever made the Call-ID waits longer than the other.
-            491 => {
-                let owns = leg != LegId::A;
-                let (least, most) = if owns { (2_100, 4_000) } else { (0, 2_000) };
-                let ms = least + core.rng.next_u64() % (most - least);
-                timer.postpone(core.now, Duration::from_millis(ms));
-            }
+            491 => timer.postpone(core.now, after_glare(leg, core)),
             405 | 501 => {
                 timer.peer_updates = false;
                 timer.postpone(core.now, AGAIN);
@@ -265,14 +244,6 @@ impl Call {
             && let Some(cseq) = l.timer.as_ref().map(|t| t.cseq)
         {
             l.forget_ack(cseq);
-        }
-    }
-
-    /// The call has ended, and so have its timers.
-    pub(super) fn stop_timers(&mut self) {
-        let attempts = self.attempts.iter_mut().map(|a| &mut a.leg);
-        for leg in attempts.chain(std::iter::once(&mut self.a)) {
-            leg.stop_timer();
         }
     }
 

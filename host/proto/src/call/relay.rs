@@ -10,7 +10,6 @@ use intertrunk_sip::{Message, Method, Name, reason_phrase, reply};
 use super::bridge::InDialog;
 use super::leg::cancel_patience;
 use super::offer::{ends_call, negotiates};
-use super::passing::Crossing;
 use super::reason::Because;
 use super::{AttemptId, Call, LegId, own};
 use crate::core::Core;
@@ -121,12 +120,7 @@ impl Call {
             b.header_fmt(Name::RAck, format_args!("{rseq} {cseq} INVITE"));
         }
         if let Some(source) = &source {
-            let crossing = Crossing {
-                from: source,
-                to: &leg.trunk,
-                our_host: &leg.dialog.listener().advertise,
-            };
-            crossing.put(&mut b, &r.request);
+            leg.crossing(source).put(&mut b, &r.request);
         }
         let (flow, cseq) = (leg.dialog.flow(), leg.dialog.last_cseq());
         let bytes = leg.finish_like(b, &r.request, core);
@@ -235,12 +229,7 @@ impl Call {
             leg.answer_timer(&mut b, &request, core);
         }
         if let Some(source) = &source {
-            let crossing = Crossing {
-                from: source,
-                to: &leg.trunk,
-                our_host: &leg.dialog.listener().advertise,
-            };
-            crossing.put(&mut b, response);
+            leg.crossing(source).put(&mut b, response);
         }
         let bytes = leg.finish_like(b, response, core);
         core.respond(server, code, bytes.clone());

@@ -12,7 +12,7 @@ use intertrunk_sip::{Message, Method, Name, Replaces, reply};
 
 use super::attempt::{Attempt, AttemptId, Order, Try};
 use super::change::{Change, Incoming, Step};
-use super::leg::Leg;
+use super::leg::{Leg, SDP};
 use super::notify::Subscription;
 use super::{Call, LegId, Phase};
 use crate::ask::{Candidate, HeaderField};
@@ -168,7 +168,7 @@ impl Call {
         b.header(Name::Contact, leg.contact());
         b.header(Name::Allow, leg.allow());
         if answer.has_body() {
-            b.header(Name::ContentType, "application/sdp");
+            b.header(Name::ContentType, SDP);
         }
         let bytes = leg.finish_like(b, answer, core);
         core.respond(incoming.server, 200, bytes.clone());

@@ -112,15 +112,19 @@ pub(crate) fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
 }
 
 /// Appends a decimal number.
-pub(crate) fn put_number(out: &mut Vec<u8>, mut number: u32) {
-    let mut digits = [0; 10];
+pub(crate) fn put_number(out: &mut Vec<u8>, number: u32) {
+    out.extend_from_slice(decimal_of(number, &mut [0; 10]));
+}
+
+/// The decimal digits of a number.
+pub(crate) fn decimal_of(mut number: u32, digits: &mut [u8; 10]) -> &[u8] {
     let mut at = digits.len();
     loop {
         at -= 1;
         digits[at] = b'0' + (number % 10) as u8;
         number /= 10;
         if number == 0 {
-            return out.extend_from_slice(&digits[at..]);
+            return &digits[at..];
         }
     }
 }

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use crate::grammar::{trim, trim_start, unquote};
 use crate::param::Params;
+use crate::print::decimal_of;
 
 /// Who we are in an `o=` line (RFC 8866 §5.2).
 #[derive(Clone, Copy, Debug)]
@@ -113,7 +114,10 @@ fn put_sdp(
         // ours says what it said.
         let version = version(digest(&out[start..]));
         let mut digits = [0; 10];
-        out.splice(place..place, decimal(version, &mut digits).iter().copied());
+        out.splice(
+            place..place,
+            decimal_of(version, &mut digits).iter().copied(),
+        );
     }
 }
 
@@ -132,18 +136,6 @@ fn line_end(line: &[u8]) -> &'static [u8] {
         [.., b'\r', b'\n'] => b"\r\n",
         [.., b'\n'] => b"\n",
         _ => b"",
-    }
-}
-
-fn decimal(mut number: u32, digits: &mut [u8; 10]) -> &[u8] {
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            return &digits[at..];
-        }
     }
 }
 

@@ -7,11 +7,11 @@ use intertrunk_sip::{Message, Method, Name, reply};
 use super::leg::Body;
 use super::reason::{Because, q850_in};
 use super::relay::Cancel;
-use super::{Call, LegId, Phase, own};
+use super::{Call, LegId, Phase};
 use crate::core::Core;
 use crate::event::EndedBy;
 use crate::io::Flow;
-use crate::transaction::{Sending, ServerKey};
+use crate::transaction::ServerKey;
 
 /// A request within a dialog of this call.
 pub(crate) struct InDialog {
@@ -190,23 +190,13 @@ impl Call {
     }
 
     fn send_bye(&mut self, leg: LegId, core: &mut Core) {
-        let owner = own(self);
         let Some(l) = self.leg_mut(leg) else { return };
         l.over = true;
         let (mut b, branch) = l.request(&Method::Bye, 70, core);
         let flow = l.dialog.flow();
         self.why.or_normal().put(&mut b);
         let bytes = b.finish(None);
-        self.send_own(
-            Sending {
-                flow,
-                bytes,
-                branch,
-                invite: false,
-                owner,
-            },
-            core,
-        );
+        self.send_own(flow, bytes, branch, core);
         self.note_request(leg, true, &Method::Bye, core);
     }
 

@@ -11,7 +11,7 @@ use super::leg::{Leg, cancel_patience};
 use super::outcome::Ending;
 use super::privacy::Wishes;
 use super::reason::Because;
-use super::{Call, LegId, Phase, Refusal, own};
+use super::{Call, LegId, Phase, Refusal};
 use crate::core::Core;
 use crate::dialog::{Dialog, cancel_of};
 use crate::event::{AttemptRecord, EndedBy, Event};
@@ -208,7 +208,6 @@ impl Call {
     }
 
     pub(super) fn cancel(&mut self, id: AttemptId, core: &mut Core) {
-        let owner = own(self);
         let until = core.now + cancel_patience(core);
         let Some(attempt) = self.attempt_mut(id) else {
             return;
@@ -217,33 +216,18 @@ impl Call {
         attempt.cancel_until = Some(until);
         let why = std::mem::take(&mut attempt.why);
         let Some(client) = attempt.client else { return };
-        self.send_cancel(client, owner, &why, core);
+        self.send_cancel(client, &why, core);
         self.note_request(LegId::B(id), true, &Method::Cancel, core);
     }
 
     /// Sends the CANCEL of an INVITE that has no final answer yet.
-    pub(super) fn send_cancel(
-        &mut self,
-        client: ClientKey,
-        owner: Owner,
-        why: &Because,
-        core: &mut Core,
-    ) {
+    pub(super) fn send_cancel(&mut self, client: ClientKey, why: &Because, core: &mut Core) {
         if let Some((invite, flow, branch)) = core.table.pending_request(client)
             && let Some(mut cancel) = cancel_of(&invite)
         {
             why.put(&mut cancel);
             let bytes = cancel.finish(None);
-            self.send_own(
-                Sending {
-                    flow,
-                    bytes,
-                    branch,
-                    invite: false,
-                    owner,
-                },
-                core,
-            );
+            self.send_own(flow, bytes, branch, core);
         }
     }
 

@@ -13,7 +13,7 @@ use super::change::Step;
 use super::leg::{Body, cancel_patience};
 use super::offer::{Negotiation, after_glare, ends_call};
 use super::reason::Because;
-use super::{Bridge, Call, LegId, Phase, own};
+use super::{Bridge, Call, LegId, Phase};
 use crate::core::Core;
 use crate::time::Instant;
 use crate::transaction::{ClientKey, Owner, Sending};
@@ -253,11 +253,10 @@ impl Call {
     }
 
     fn cancel_own(&mut self, core: &mut Core) {
-        let owner = own(self);
         if let Some(offer) = &self.own_offer
             && let (Some(client), leg) = (offer.client, offer.leg)
         {
-            self.send_cancel(client, owner, &Because::Unsaid, core);
+            self.send_cancel(client, &Because::Unsaid, core);
             self.note_request(leg, true, &Method::Cancel, core);
         }
     }

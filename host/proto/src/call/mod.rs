@@ -51,6 +51,7 @@ mod story;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use intertrunk_sip::{Message, Method, Name, Token, reply};
 use slotmap::new_key_type;
 
@@ -303,10 +304,16 @@ impl Call {
         core.ensure_call(self.key, &mut self.alarm, at);
     }
 
-    /// Sends one of the host's own requests (BYE, CANCEL); only that it ends is of interest.
-    fn send_own(&mut self, sending: Sending, core: &mut Core) {
+    /// Sends one of the host's own requests (BYE, CANCEL, PRACK, NOTIFY); only that it ends is of interest.
+    fn send_own(&mut self, flow: Flow, bytes: Bytes, branch: Token, core: &mut Core) {
         self.open += 1;
-        core.send(sending);
+        core.send(Sending {
+            flow,
+            bytes,
+            branch,
+            invite: false,
+            owner: Owner::Call(self.key),
+        });
     }
 
     fn note(&mut self, leg: LegId, sent: bool, what: LadderWhat, core: &Core) {
@@ -480,9 +487,4 @@ impl<'a> Refusal<'a> {
         self.phrase
             .unwrap_or_else(|| intertrunk_sip::reason_phrase(self.code))
     }
-}
-
-/// Who is told about the host's own requests.
-fn own(call: &Call) -> Owner {
-    Owner::Call(call.key)
 }

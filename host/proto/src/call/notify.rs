@@ -3,11 +3,10 @@
 
 use intertrunk_sip::{Message, Method, Name, reason_phrase, reply};
 
+use super::Call;
 use super::bridge::InDialog;
 use super::change::Change;
-use super::{Call, own};
 use crate::core::Core;
-use crate::transaction::Sending;
 
 /// The subscription that a REFER made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,7 +80,6 @@ impl Call {
     /// Tells the transferor how far its transfer has come. After its BYE it hears only the end (RFC
     /// 5057 §4.2: the subscription outlives the call).
     pub(super) fn notify(&mut self, code: u16, last: bool, core: &mut Core) {
-        let owner = own(self);
         let Some(change) = &mut self.change else {
             return;
         };
@@ -115,16 +113,7 @@ impl Call {
         let fragment = format!("SIP/2.0 {code} {}\r\n", reason_phrase(code));
         let bytes = b.finish(Some(fragment.as_bytes()));
         let flow = leg.dialog.flow();
-        self.send_own(
-            Sending {
-                flow,
-                bytes,
-                branch,
-                invite: false,
-                owner,
-            },
-            core,
-        );
+        self.send_own(flow, bytes, branch, core);
         self.note_request(leaves, true, &Method::Notify, core);
     }
 }

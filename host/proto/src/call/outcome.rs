@@ -14,11 +14,10 @@ use super::leg::Body;
 use super::reason::{Because, q850_in};
 use super::redirect::places_in;
 use super::story::millis;
-use super::{Bridge, Call, LegId, Phase, Refusal, own};
+use super::{Bridge, Call, LegId, Phase, Refusal};
 use crate::ask::{AttemptFacts, Cause, CodeMap, Party, WhenExhausted};
 use crate::core::Core;
 use crate::event::{AttemptRecord, EndedBy, Event};
-use crate::transaction::Sending;
 
 /// The longest that a peer's Retry-After makes its target rest.
 const REST_MAX: Duration = Duration::from_secs(300);
@@ -106,7 +105,7 @@ impl Call {
 
     /// A 2xx that must not make the call: acknowledged, then ended (K2, K3).
     pub(super) fn dismiss(&mut self, id: AttemptId, response: &Message, core: &mut Core) {
-        let (owner, is_held) = (own(self), self.is_held(id));
+        let is_held = self.is_held(id);
         let why = match self.phase {
             Phase::Talking { .. } => Because::Elsewhere,
             Phase::Asking { .. } | Phase::Dialling | Phase::Ended => self.why.or_normal(),
@@ -144,16 +143,7 @@ impl Call {
         let mut bye = dialog.request(&line);
         why.put(&mut bye);
         let bytes = bye.finish(None);
-        self.send_own(
-            Sending {
-                flow,
-                bytes,
-                branch,
-                invite: false,
-                owner,
-            },
-            core,
-        );
+        self.send_own(flow, bytes, branch, core);
         self.note_request(LegId::B(id), true, &Method::Ack, core);
         self.note_request(LegId::B(id), true, &Method::Bye, core);
     }

@@ -22,12 +22,11 @@ use super::attempt::{Attempt, AttemptId, AttemptState};
 use super::bridge::InDialog;
 use super::early::Heard;
 use super::story::millis;
-use super::{Call, LegId, Phase, Refusal, own};
+use super::{Call, LegId, Phase, Refusal};
 use crate::core::Core;
 use crate::dialog::reliable::{Due, Sent, has_tag, rseq};
 use crate::event::EndedBy;
 use crate::time::Instant;
-use crate::transaction::Sending;
 
 /// The caller's side of what is not answered yet.
 #[derive(Debug)]
@@ -246,7 +245,6 @@ impl Call {
         session: bool,
         core: &mut Core,
     ) {
-        let owner = own(self);
         let Some(attempt) = self.attempt_mut(id) else {
             return;
         };
@@ -259,16 +257,7 @@ impl Call {
         b.header_fmt(Name::RAck, format_args!("{number} {cseq} INVITE"));
         let flow = attempt.leg.dialog.flow();
         let bytes = b.finish(None);
-        self.send_own(
-            Sending {
-                flow,
-                bytes,
-                branch,
-                invite: false,
-                owner,
-            },
-            core,
-        );
+        self.send_own(flow, bytes, branch, core);
         self.note_request(LegId::B(id), true, &Method::Prack, core);
     }
 

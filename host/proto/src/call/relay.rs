@@ -11,7 +11,7 @@ use super::bridge::InDialog;
 use super::leg::cancel_patience;
 use super::offer::{ends_call, negotiates};
 use super::reason::Because;
-use super::{AttemptId, Call, LegId, own};
+use super::{AttemptId, Call, LegId};
 use crate::core::Core;
 use crate::dialog::reliable::has_tag;
 use crate::io::Flow;
@@ -275,14 +275,13 @@ impl Call {
     /// Gives up a re-INVITE that we passed on: CANCEL as soon as it may be sent, and an end to
     /// waiting.
     pub(super) fn give_up_relay(&mut self, place: usize, core: &mut Core) {
-        let owner = own(self);
         let relay = &mut self.relays[place];
         relay.until = Some(core.now + cancel_patience(core));
         relay.cancel = Cancel::Waits;
         if relay.heard {
             relay.cancel = Cancel::Sent;
             let (client, to) = (relay.client, relay.to);
-            self.send_cancel(client, owner, &Because::Unsaid, core);
+            self.send_cancel(client, &Because::Unsaid, core);
             self.note_request(to, true, &Method::Cancel, core);
         }
     }

@@ -46,14 +46,24 @@ pub(super) struct EarlyDialogs {
     used: u32,
 }
 
-/// An early dialog with which the caller has settled a session.
-#[derive(Debug)]
-pub(super) struct Heard {
-    pub(super) source: (AttemptId, u8),
+/// Our side of one of the caller's early dialogs, while another one is spoken in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OurSide {
     /// Our tag there.
-    pub(super) tag: Token,
+    tag: Token,
     /// How far our descriptions have come there.
-    pub(super) described: Described,
+    described: Described,
+    /// RSeq of our latest reliable answer there.
+    rseq: u32,
+}
+
+/// The caller's early dialogs, once one does not do for all.
+#[derive(Debug, Default)]
+pub(super) struct OurSides {
+    /// With whom it has settled a session, each in a dialog of its own.
+    settled: Vec<((AttemptId, u8), OurSide)>,
+    /// The one for all others.
+    others: Option<OurSide>,
 }
 
 impl EarlyDialogs {
@@ -232,30 +242,65 @@ impl Call {
 
     /// Makes our side of the caller's dialog the one for this early dialog of a called side. One
     /// does for all, until the caller has settled a session in it: it would take no other answer to
-    /// its offer there, so that another called side needs a dialog of its own (RFC 3261 §12.1.1).
+    /// its offer there, so that the others need another one (RFC 3261 §12.1.1).
     pub(super) fn speak_as(&mut self, id: AttemptId, place: Option<u8>, core: &mut Core) {
         let most = core.snapshot.limits.early_dialogs_max;
+        let tag = self.a.dialog.local_tag;
         let Some(early) = &mut self.early else { return };
-        let source = place.map(|place| (id, place));
-        if early.settled.is_none() || early.settled == source {
+        // While a session waits for its PRACK, nothing that matters comes of anybody else.
+        if early.sides.settled.is_empty() || early.sent.holds_success() {
             return;
         }
-        let heard = early.heard.iter().find(|h| Some(h.source) == source);
-        let (tag, described) = match heard {
-            Some(heard) => (heard.tag, heard.described),
-            None if self.more_tags.len() >= most => return,
-            None => (core.rng.token(), Described::default()),
+        let left = OurSide {
+            tag,
+            described: self.a.described(),
+            rseq: early.sent.rseq(),
         };
-        let before = early.settled;
-        early.settled = source.filter(|_| heard.is_some());
-        if let Some(left) = early.heard.iter_mut().find(|h| Some(h.source) == before) {
-            left.described = self.a.described();
+        let sides = &mut early.sides;
+        match sides.settled.iter_mut().find(|(_, side)| side.tag == tag) {
+            Some((_, side)) => *side = left,
+            None => sides.others = Some(left),
         }
-        self.a.describe_as(described);
+        let source = place.map(|place| (id, place));
+        let mut settled = sides.settled.iter().filter(|(s, _)| Some(*s) == source);
+        let next = settled.next().map(|(_, side)| *side);
+        early.settled = next.is_some();
+        let next = match next.or(sides.others) {
+            Some(next) => next,
+            None if self.more_tags.len() >= most => return,
+            None => OurSide {
+                tag: core.rng.token(),
+                described: Described::default(),
+                rseq: left.rseq,
+            },
+        };
+        if next.tag == tag {
+            return;
+        }
+        early.sent.go_on_from(next.rseq);
+        self.a.describe_as(next.described);
         let cseq = self.invite.as_ref().map_or(0, |i| i.cseq());
-        self.more_tags.push(self.a.dialog.local_tag);
-        self.a.dialog.answer_as(tag, cseq);
-        core.legs.insert(tag, (self.key, LegId::A));
+        self.more_tags.push(tag);
+        self.a.dialog.answer_as(next.tag, cseq);
+        core.legs.insert(next.tag, (self.key, LegId::A));
+    }
+
+    /// The caller has settled a session with this early dialog of a called side.
+    pub(super) fn settle(&mut self, source: (AttemptId, u8)) {
+        let (tag, described) = (self.a.dialog.local_tag, self.a.described());
+        let Some(early) = &mut self.early else { return };
+        early.settled = true;
+        let sides = &mut early.sides;
+        sides.others = sides.others.filter(|side| side.tag != tag);
+        if sides.settled.iter().all(|(s, _)| *s != source) {
+            let rseq = early.sent.rseq();
+            let side = OurSide {
+                tag,
+                described,
+                rseq,
+            };
+            sides.settled.push((source, side));
+        }
     }
 
     /// Whether a request of the caller is of an early dialog that it hears no more.

@@ -20,7 +20,7 @@ use intertrunk_sip::{Message, Method, Name};
 
 use super::attempt::{Attempt, AttemptId, AttemptState};
 use super::bridge::InDialog;
-use super::early::Heard;
+use super::early::OurSides;
 use super::story::millis;
 use super::{Call, LegId, Phase, Refusal};
 use crate::core::Core;
@@ -31,17 +31,16 @@ use crate::time::Instant;
 /// The caller's side of what is not answered yet.
 #[derive(Debug)]
 pub(super) struct CallerEarly {
-    sent: Sent,
+    pub(super) sent: Sent,
     /// Whose answer waits for the caller's PRACK, and its number if it was reliable.
     source: Option<(AttemptId, u8, Option<u32>)>,
     /// The INVITE had an offer: a session in a PRACK is another one.
     offered: bool,
     /// The answer that waits describes a session.
     has_session: bool,
-    /// With whom offer and answer have been exchanged reliably: the early dialog that it hears.
-    pub(super) settled: Option<(AttemptId, u8)>,
-    /// All with whom that was so.
-    pub(super) heard: Vec<Heard>,
+    /// In the dialog that it hears, offer and answer have been exchanged reliably.
+    pub(super) settled: bool,
+    pub(super) sides: OurSides,
     /// Answers that may not be sent before that PRACK.
     queue: VecDeque<(AttemptId, u8, Message)>,
     /// A 2xx that may not be sent before that PRACK (RFC 3262 §3).
@@ -177,8 +176,8 @@ impl Call {
                 source: None,
                 offered,
                 has_session: false,
-                settled: None,
-                heard: Vec::new(),
+                settled: false,
+                sides: OurSides::default(),
                 queue: VecDeque::new(),
                 held: None,
             })
@@ -195,11 +194,12 @@ impl Call {
     }
 
     fn send_reliably(&mut self, id: AttemptId, place: u8, response: &Message, core: &mut Core) {
+        self.speaks = Some((id, place));
+        self.speak_as(id, Some(place), core);
+        // Each of the caller's early dialogs counts for itself: ask in the right one.
         let Some(rseq_out) = self.early.as_ref().map(|e| e.sent.next_rseq()) else {
             return;
         };
-        self.speaks = Some((id, place));
-        self.speak_as(id, Some(place), core);
         let bytes = self.relay_answer(id, response, Some(rseq_out), None, core);
         let t1 = core.snapshot.timers.t1;
         if let Some(early) = &mut self.early {
@@ -273,15 +273,11 @@ impl Call {
             return self.reply_plain(&r, 481, None, core);
         }
         let (has_session, offered) = (early.has_session, early.offered);
-        if let Some((id, place, _)) = early.source.filter(|_| has_session) {
-            early.settled = Some((id, place));
-            early.heard.push(Heard {
-                source: (id, place),
-                tag: self.a.dialog.local_tag,
-                described: self.a.described(),
-            });
+        let source = early.source.take();
+        if let (Some((id, place, _)), true) = (source, has_session) {
+            self.settle((id, place));
         }
-        let source = early.source.take().filter(|_| dialling);
+        let source = source.filter(|_| dialling);
         let waiting = source.and_then(|(id, place, number)| Some((id, place, number?)));
         let live = waiting.filter(|(id, place, _)| {
             let attempt = self.attempts.get(usize::from(id.0));
@@ -345,7 +341,7 @@ impl Call {
 
     /// Whether the caller has the session for good: it came reliably.
     pub(super) fn caller_is_settled(&self) -> bool {
-        self.early.as_ref().is_some_and(|e| e.settled.is_some())
+        self.early.as_ref().is_some_and(|e| e.settled)
     }
 
     /// Whether this attempt's 2xx waits for a PRACK.

@@ -28,6 +28,7 @@ pub(crate) struct Sent {
 
 #[derive(Debug)]
 struct Waiting {
+    rseq: u32,
     code: u16,
     bytes: Bytes,
     /// It describes a session: no 2xx before its PRACK (RFC 3262 §3).
@@ -60,6 +61,16 @@ impl Sent {
         self.rseq + 1
     }
 
+    /// The number of the latest answer.
+    pub(crate) fn rseq(&self) -> u32 {
+        self.rseq
+    }
+
+    /// Goes on from the latest number of another early dialog: each has its own.
+    pub(crate) fn go_on_from(&mut self, rseq: u32) {
+        self.rseq = rseq;
+    }
+
     /// Whether another one may be sent.
     pub(crate) fn is_idle(&self) -> bool {
         self.waiting.is_none()
@@ -81,6 +92,7 @@ impl Sent {
     ) {
         self.rseq += 1;
         self.waiting = Some(Waiting {
+            rseq: self.rseq,
             code,
             bytes,
             has_session,
@@ -90,7 +102,8 @@ impl Sent {
 
     /// A PRACK came. False if it acknowledges nothing that waits: 481.
     pub(crate) fn acknowledge(&mut self, prack: &Message) -> bool {
-        let right = self.waiting.is_some() && rack(prack) == Some((self.rseq, self.invite_cseq));
+        let waits = self.waiting.as_ref().map(|w| (w.rseq, self.invite_cseq));
+        let right = waits.is_some() && rack(prack) == waits;
         if right {
             self.waiting = None;
         }

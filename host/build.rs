@@ -17,11 +17,7 @@ const POLICIES: [(&str, &str, &str); 3] = [
         "intertrunk-standard",
         "intertrunk_standard.wasm",
     ),
-    (
-        "policy-loop-forever",
-        "hostile/loop-forever",
-        "policy_loop_forever.wasm",
-    ),
+    ("policy-hostile", "hostile", "policy_hostile.wasm"),
     // Not in the binary: what the service tests swap to.
     ("policy-extensions", "extensions", "policy_extensions.wasm"),
 ];

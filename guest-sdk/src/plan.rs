@@ -1,5 +1,7 @@
 //! Saying where the call goes.
 
+use std::iter;
+
 use crate::{
     Candidate, CodeMap, ExhaustedAction, Header, Identity, Media, Number, Plan, Tag, because,
 };
@@ -134,8 +136,10 @@ impl Default for Plan {
 /// One after the other, in this order.
 impl<C: Into<Candidate>> FromIterator<C> for Plan {
     fn from_iter<I: IntoIterator<Item = C>>(candidates: I) -> Self {
-        let numbered = (0..=u8::MAX).zip(candidates);
-        let candidates = numbered
+        // Nobody tries so many that the last of them would ring together.
+        let groups = (0..u8::MAX).chain(iter::repeat(u8::MAX));
+        let candidates = groups
+            .zip(candidates)
             .map(|(group, it)| Candidate { group, ..it.into() })
             .collect();
         Plan {

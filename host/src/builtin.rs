@@ -9,9 +9,8 @@ pub const NAMES: &[&str] = &["standard"];
 /// Routes and translations as data: `policies/intertrunk-standard`.
 pub const STANDARD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/intertrunk_standard.wasm"));
 
-/// A policy that never answers, `policies/hostile/loop-forever`, for the demonstration.
-pub const LOOP_FOREVER: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/policy_loop_forever.wasm"));
+/// A policy that never answers a call to a number, `policies/hostile`, for the demonstration.
+pub const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/policy_hostile.wasm"));
 
 /// The policy that `builtin:{name}` stands for.
 pub fn policy(name: &str) -> Option<&'static [u8]> {

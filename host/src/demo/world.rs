@@ -65,7 +65,7 @@ impl World {
         }
         let path = folder.write("intertrunk.toml", file.as_bytes())?;
         folder.write("dialplan.toml", include_bytes!("dialplan.toml"))?;
-        folder.write("loop-forever.wasm", builtin::LOOP_FOREVER)?;
+        folder.write("hostile.wasm", builtin::HOSTILE)?;
 
         let mut interner = Interner::default();
         let built = config::load(&path, &mut interner).map_err(|faults| anyhow!("{faults}"))?;

@@ -35,6 +35,9 @@ prefix = "+1"
 to = "gw-a"
 "#;
 
+/// What its configuration says of the policy, for tests that give it another.
+pub const STANDARD: &str = "module = \"builtin:standard\"\nconfig = \"dialplan.toml\"\n";
+
 /// A host with a PBX and a gateway.
 pub struct Host {
     child: Child,
@@ -80,7 +83,7 @@ impl Host {
         std::fs::write(folder.join("dialplan.toml"), DIALPLAN).unwrap();
         std::fs::write(folder.join("token"), "open sesame\n").unwrap();
         std::fs::write(folder.join("extensions.wasm"), EXTENSIONS).unwrap();
-        std::fs::write(folder.join("loop-forever.wasm"), LOOP_FOREVER).unwrap();
+        std::fs::write(folder.join("hostile.wasm"), HOSTILE).unwrap();
         let mut child = command(&folder).spawn().unwrap();
         let log = follow(&mut child);
         let unset = "127.0.0.1:0".parse().unwrap();
@@ -253,8 +256,8 @@ pub fn agent() -> ureq::Agent {
 /// Another policy, as a core module: the PBX is called by its extension, the gateway by all else.
 pub const EXTENSIONS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/policy_extensions.wasm"));
 
-/// A policy that never answers.
-const LOOP_FOREVER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/policy_loop_forever.wasm"));
+/// A policy that misbehaves as the called user says; it never answers a call to a number.
+const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/policy_hostile.wasm"));
 
 pub fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_intertrunk"));
@@ -312,9 +315,7 @@ peers = ["sip:{gw}"]
 policy = "main"
 
 [policy.main]
-module = "builtin:standard"
-config = "dialplan.toml"
-
+{STANDARD}
 [cdr]
 dir = "cdr"
 

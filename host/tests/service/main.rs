@@ -8,6 +8,7 @@ mod certificates;
 mod host;
 mod hostile;
 mod line;
+mod misdeeds;
 mod name_server;
 mod names;
 mod overload;

@@ -2,14 +2,12 @@
 
 use serde_json::Value;
 
-use crate::host::{DIALPLAN, EXTENSIONS, Host};
-
-const STANDARD: &str = "module = \"builtin:standard\"\nconfig = \"dialplan.toml\"\n";
+use crate::host::{DIALPLAN, EXTENSIONS, Host, STANDARD};
 
 /// The policy that is swapped out loops forever, so that its calls go by the fallback, untranslated.
 #[test]
 fn a_policy_is_swapped_while_a_call_is_up() {
-    let looping = "module = \"loop-forever.wasm\"\nfallback = { route = [\"pbx-a\"] }\n";
+    let looping = "module = \"hostile.wasm\"\nfallback = { route = [\"pbx-a\"] }\n";
     let host = Host::edited("swap", |text| text.replace(STANDARD, looping));
     let (mut before, _, invite) = host.gw.call(host.sip, "+14255550100", &host.pbx);
     assert_eq!(invite.number(), "+14255550100");

@@ -119,8 +119,8 @@ fn run(world: &World) -> Result<Vec<Outcome>> {
     configure(dir)?;
     build_policy(
         &world.intertrunk,
-        "policies/hostile/loop-forever",
-        &dir.join("loop-forever.wasm"),
+        "policies/hostile",
+        &dir.join("hostile.wasm"),
     )?;
     let service = Service::start(&world.intertrunk, dir, "rules.toml")?;
     let wanted = (1..).zip(CASES).filter(|(_, case)| world.wants(case.name));

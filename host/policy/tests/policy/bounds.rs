@@ -5,14 +5,14 @@ use std::time::Duration;
 use intertrunk_policy::{Engine, Isolation, LoadFault, Options, Runner, Slot};
 use intertrunk_proto::ask::PolicyFault;
 
-use crate::guests::{ENGINE, HOARD, LOOP, RECURSE, TRAP, ask, live, options, tag, trunks, world};
+use crate::guests::{ENGINE, HOSTILE, ask, live, options, tag, trunks, world};
 
 /// The fault of one misdeed. The decision after it, on a fresh instance, must be good.
-fn fault_of(wasm: &[u8], number: &str, options: Options) -> PolicyFault {
-    let slot = live(wasm, "", options);
+fn fault_of(misdeed: &str, options: Options) -> PolicyFault {
+    let slot = live(&HOSTILE, "", options);
     let mut runner = Runner::new(&ENGINE);
     assert_eq!(trunks(&ask(&mut runner, &slot, None, "sane")), ["gw-a"]);
-    let answer = ask(&mut runner, &slot, None, number);
+    let answer = ask(&mut runner, &slot, None, misdeed);
     let pin = answer
         .pin
         .as_ref()
@@ -36,34 +36,36 @@ fn a_loop_is_a_timeout() {
         deadline: Duration::from_millis(100),
         ..options()
     };
-    assert_eq!(fault_of(&LOOP, "100", options), PolicyFault::Timeout);
+    assert_eq!(fault_of("loop", options), PolicyFault::Timeout);
 }
 
 #[test]
 fn a_panic_is_a_trap_with_its_message() {
-    let PolicyFault::Trap(message) = fault_of(&TRAP, "100", options()) else {
+    let PolicyFault::Trap(message) = fault_of("trap", options()) else {
         panic!("not a trap")
     };
-    assert!(message.contains("no idea where 100 is"), "{message}");
+    assert!(message.contains("no idea where trap is"), "{message}");
     assert!(message.starts_with("panicked at "), "{message}");
 }
 
 #[test]
 fn a_hoard_is_refused_memory() {
-    assert_eq!(fault_of(&HOARD, "100", options()), PolicyFault::Memory);
+    assert_eq!(fault_of("hoard", options()), PolicyFault::Memory);
 }
 
 #[test]
 fn endless_recursion_runs_out_of_stack() {
-    assert_eq!(fault_of(&RECURSE, "100", options()), PolicyFault::Stack);
+    assert_eq!(fault_of("recurse", options()), PolicyFault::Stack);
 }
 
 #[test]
 fn a_verdict_of_megabytes_is_not_copied() {
-    let PolicyFault::Trap(message) = fault_of(&HOARD, "boast", options()) else {
-        panic!("not a trap")
-    };
-    assert!(message.contains("too much data"), "{message}");
+    for misdeed in ["boast", "crowd"] {
+        let PolicyFault::Trap(message) = fault_of(misdeed, options()) else {
+            panic!("{misdeed}: not a trap")
+        };
+        assert!(message.contains("too much data"), "{misdeed}: {message}");
+    }
 }
 
 #[test]
@@ -73,7 +75,7 @@ fn a_loop_in_configure_is_refused_at_staging() {
         ..options()
     };
     let slot = Slot::new(&ENGINE, "main", options);
-    let fault = slot.stage(&LOOP, "loop", &world(), &[]).unwrap_err();
+    let fault = slot.stage(&HOSTILE, "loop", &world(), &[]).unwrap_err();
     let timeout = LoadFault::Guest {
         during: "configure",
         fault: PolicyFault::Timeout,
@@ -93,7 +95,7 @@ fn a_guest_larger_than_its_limit_does_not_start() {
         },
     );
     let fault = slot
-        .stage(&TRAP, "", &world(), &[])
+        .stage(&HOSTILE, "", &world(), &[])
         .unwrap_err()
         .to_string();
     assert!(
@@ -105,18 +107,18 @@ fn a_guest_larger_than_its_limit_does_not_start() {
 
 #[test]
 fn a_warm_instance_decides_call_after_call_until_it_faults() {
-    let slot = live(&TRAP, "", options());
+    let slot = live(&HOSTILE, "", options());
     let mut runner = Runner::new(&ENGINE);
     assert_eq!(tag(&ask(&mut runner, &slot, None, "sane"), "asked"), "1");
     assert_eq!(tag(&ask(&mut runner, &slot, None, "sane"), "asked"), "2");
-    assert!(ask(&mut runner, &slot, None, "100").outcome.is_err());
+    assert!(ask(&mut runner, &slot, None, "trap").outcome.is_err());
     assert_eq!(tag(&ask(&mut runner, &slot, None, "sane"), "asked"), "1");
 }
 
 #[test]
 fn an_isolated_call_has_an_instance_of_its_own() {
     let slot = live(
-        &TRAP,
+        &HOSTILE,
         "",
         Options {
             isolation: Isolation::Call,
@@ -131,7 +133,7 @@ fn an_isolated_call_has_an_instance_of_its_own() {
 
 #[test]
 fn more_generations_than_a_runner_keeps_warm_still_decide() {
-    let slots: Vec<_> = (0..12).map(|_| live(&TRAP, "", options())).collect();
+    let slots: Vec<_> = (0..12).map(|_| live(&HOSTILE, "", options())).collect();
     let mut runner = Runner::new(&ENGINE);
     for _ in 0..2 {
         for slot in &slots {
@@ -158,22 +160,22 @@ fn a_policy_that_configures_slowly_gets_its_instances_from_the_builder() {
     };
     let engine = Engine::new().unwrap();
     let slot = Slot::new(&engine, "slow", options);
-    slot.stage(&TRAP, "", &world(), &[]).unwrap();
+    slot.stage(&HOSTILE, "", &world(), &[]).unwrap();
     slot.promote().unwrap();
     let mut runner = Runner::new(&engine);
     // Staging made two spares; each fault uses one up.
     for _ in 0..2 {
-        let fault = ask(&mut runner, &slot, None, "100").outcome.unwrap_err();
+        let fault = ask(&mut runner, &slot, None, "trap").outcome.unwrap_err();
         assert_ne!(fault, PolicyFault::NotReady);
     }
-    let without = ask(&mut runner, &slot, None, "100").outcome;
+    let without = ask(&mut runner, &slot, None, "trap").outcome;
     assert_eq!(
         without,
         Err(PolicyFault::NotReady),
         "a shard does not wait for `configure`"
     );
     // Ends because the builder makes another.
-    while ask(&mut runner, &slot, None, "100").outcome == Err(PolicyFault::NotReady) {
+    while ask(&mut runner, &slot, None, "trap").outcome == Err(PolicyFault::NotReady) {
         std::thread::yield_now();
     }
 }

@@ -13,10 +13,8 @@ pub static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new().unwrap());
 
 pub static EXTENSIONS: LazyLock<Vec<u8>> = LazyLock::new(|| built("extensions"));
 pub static STANDARD: LazyLock<Vec<u8>> = LazyLock::new(|| built("intertrunk-standard"));
-pub static LOOP: LazyLock<Vec<u8>> = LazyLock::new(|| built("hostile/loop-forever"));
-pub static TRAP: LazyLock<Vec<u8>> = LazyLock::new(|| built("hostile/trap"));
-pub static HOARD: LazyLock<Vec<u8>> = LazyLock::new(|| built("hostile/hoard"));
-pub static RECURSE: LazyLock<Vec<u8>> = LazyLock::new(|| built("hostile/recurse"));
+/// Misbehaves as the called user says; `sane` is routed to `gw-a`.
+pub static HOSTILE: LazyLock<Vec<u8>> = LazyLock::new(|| built("hostile"));
 
 /// The folder of a policy.
 pub fn folder(policy: &str) -> PathBuf {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use intertrunk_policy::{Options, Runner, Slot};
 use intertrunk_proto::ask::PolicyFault;
 
-use crate::guests::{ENGINE, EXTENSIONS, TRAP, ask, live, options, trunks, world};
+use crate::guests::{ENGINE, EXTENSIONS, HOSTILE, ask, live, options, trunks, world};
 
 /// Quarantined by the third fault.
 fn strict() -> Options {
@@ -18,14 +18,14 @@ fn strict() -> Options {
 
 fn fault_three_times(runner: &mut Runner, slot: &Slot) {
     for _ in 0..3 {
-        let outcome = ask(runner, slot, None, "100").outcome;
+        let outcome = ask(runner, slot, None, "trap").outcome;
         assert!(matches!(outcome, Err(PolicyFault::Trap(_))), "{outcome:?}");
     }
 }
 
 #[test]
 fn without_a_previous_generation_it_is_not_asked_again() {
-    let slot = live(&TRAP, "", strict());
+    let slot = live(&HOSTILE, "", strict());
     let mut runner = Runner::new(&ENGINE);
     let pin = ask(&mut runner, &slot, None, "sane").pin.unwrap();
     fault_three_times(&mut runner, &slot);
@@ -43,7 +43,7 @@ fn without_a_previous_generation_it_is_not_asked_again() {
 #[test]
 fn the_previous_generation_decides_new_calls() {
     let slot = live(&EXTENSIONS, "", strict());
-    slot.stage(&TRAP, "", &world(), &[]).unwrap();
+    slot.stage(&HOSTILE, "", &world(), &[]).unwrap();
     slot.promote().unwrap();
     let mut runner = Runner::new(&ENGINE);
     fault_three_times(&mut runner, &slot);
@@ -53,7 +53,7 @@ fn the_previous_generation_decides_new_calls() {
     );
     assert_eq!(
         slot.status().live.unwrap().name,
-        "policy-trap",
+        "policy-hostile",
         "what an operator chose stays"
     );
 }
@@ -61,7 +61,7 @@ fn the_previous_generation_decides_new_calls() {
 #[test]
 fn a_rollback_gives_another_chance() {
     let slot = live(&EXTENSIONS, "", strict());
-    slot.stage(&TRAP, "", &world(), &[]).unwrap();
+    slot.stage(&HOSTILE, "", &world(), &[]).unwrap();
     slot.promote().unwrap();
     let mut runner = Runner::new(&ENGINE);
     fault_three_times(&mut runner, &slot);

@@ -3,12 +3,12 @@
 use intertrunk_policy::{Runner, Slot, SlotFault};
 use intertrunk_proto::ask::PolicyFault;
 
-use crate::guests::{ENGINE, EXTENSIONS, TRAP, ask, live, options, trunks, world};
+use crate::guests::{ENGINE, EXTENSIONS, HOSTILE, ask, live, options, trunks, world};
 
 /// A slot whose first generation is `extensions` and whose second, not yet live, is `trap`.
 fn slot_with_both() -> Slot {
     let slot = live(&EXTENSIONS, "", options());
-    slot.stage(&TRAP, "", &world(), &[]).unwrap();
+    slot.stage(&HOSTILE, "", &world(), &[]).unwrap();
     slot
 }
 
@@ -42,7 +42,7 @@ fn staging_alone_changes_no_decision() {
     );
     let status = slot.status();
     assert_eq!(status.live.unwrap().name, "policy-extensions");
-    assert_eq!(status.staged.unwrap().name, "policy-trap");
+    assert_eq!(status.staged.unwrap().name, "policy-hostile");
     assert_eq!(status.previous, None);
 }
 
@@ -104,7 +104,7 @@ fn generations_are_counted_over_slots_of_the_same_name() {
     let numbers: Vec<_> = (0..2)
         .map(|_| {
             let slot = Slot::new(&ENGINE, "counted", options());
-            slot.stage(&TRAP, "", &world(), &[]).unwrap().generation
+            slot.stage(&HOSTILE, "", &world(), &[]).unwrap().generation
         })
         .collect();
     assert_eq!(numbers, [1, 2]);
@@ -123,7 +123,7 @@ fn an_empty_slot_says_so() {
 #[test]
 fn a_pin_of_another_policy_is_not_followed() {
     let (ours, other) = (
-        live(&TRAP, "", options()),
+        live(&HOSTILE, "", options()),
         Slot::new(&ENGINE, "other", options()),
     );
     other.stage(&EXTENSIONS, "", &world(), &[]).unwrap();

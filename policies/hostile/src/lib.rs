@@ -1,0 +1,84 @@
+//! Hostile: the called user names the misdeed. `sane` is routed, to show that nobody else is harmed;
+//! a user that is no misdeed waits for ever.
+//!
+//! | called user | what it does | what it is called |
+//! |---|---|---|
+//! | `trap` | panics | `trap` |
+//! | `hoard` | takes memory until there is none | `memory` |
+//! | `boast` | returns megabytes | `trap` |
+//! | `recurse` | calls itself without end | `stack` |
+//! | `crowd` | returns 10,000 candidates | `trap` |
+//! | `forge` | sets a header with CR LF in it | `verdict` |
+//! | `nowhere` | names a trunk that there is not | `verdict` |
+//! | `back` | names the trunk that the call came in on | `verdict` |
+//! | `dialog` | touches headers that make the dialog | `verdict` |
+//! | `toll` | goes to `gw-b`, wherever the call comes from | `verdict`, from the PSTN |
+//! | anything else | never returns | `timeout` |
+//!
+//! Settings that say `loop` make `configure` hang as well.
+
+use std::cell::Cell;
+use std::hint::black_box;
+
+use intertrunk_sdk::{Candidate, Fault, Plan, Policy, Query, Verdict, policy};
+
+const MIB: usize = 1 << 20;
+
+/// Misbehaves.
+#[derive(Default)]
+pub struct Hostile {
+    asked: Cell<u32>,
+}
+
+impl Policy for Hostile {
+    fn configure(text: &str) -> Result<Self, Vec<Fault>> {
+        match text.trim() {
+            "loop" => spin(),
+            _ => Ok(Hostile::default()),
+        }
+    }
+
+    fn decide(&self, query: &Query) -> Verdict {
+        self.asked.set(self.asked.get() + 1);
+        let to = || Candidate::on("gw-a");
+        let plan = match query.callee().user.as_str() {
+            // How often this instance was asked shows whether it is the one that failed before.
+            "sane" => Plan::to(to()).tag("asked", self.asked.get().to_string()),
+            "trap" => panic!("no idea where {} is", query.callee().user),
+            "hoard" => hoard(),
+            "boast" => Plan::to(to()).cookie(vec![0; 4 * MIB]),
+            "recurse" => Plan::to(to()).max_duration_s(deeper(1)),
+            "crowd" => (0..10_000).map(|_| to()).collect(),
+            "forge" => Plan::to(to().set_header("X-Note", "a\r\nX-Forged: b")),
+            "nowhere" => Plan::to("no-such-trunk"),
+            "back" => Plan::to(query.ingress()),
+            "dialog" => Plan::to(to().set_header("Call-ID", "mine").remove_header("Via")),
+            "toll" => Plan::to("gw-b"),
+            _ => spin(),
+        };
+        plan.into()
+    }
+}
+
+fn spin() -> ! {
+    let mut turns = 0_u64;
+    loop {
+        turns = black_box(turns.wrapping_add(1));
+    }
+}
+
+fn hoard() -> ! {
+    let mut hoard = Vec::new();
+    loop {
+        hoard.push(black_box(vec![1_u8; MIB]));
+    }
+}
+
+fn deeper(depth: u32) -> u32 {
+    match black_box(depth) {
+        0 => 0,
+        depth => deeper(depth.wrapping_add(1) | 1).wrapping_add(black_box(1)),
+    }
+}
+
+policy!(Hostile);

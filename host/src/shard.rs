@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use intertrunk_policy::{Engine, Runner};
+use intertrunk_policy::{Decision, Engine, Runner};
 use intertrunk_proto::ask::{Answer, Pin, PolicyFault, Query};
 use intertrunk_proto::{
     AskId, B2bua, Event, Flow, Input, Instant, Output, PolicyId, TransmitId, owner_shard,
@@ -23,6 +23,7 @@ use crate::clock::{self, Clock};
 use crate::mailbox::{Forwarded, Inbox, Mailbox, Order};
 use crate::node::Running;
 use crate::observe::Observer;
+use crate::observe::journal::Made;
 use crate::observe::metrics::Count;
 use crate::transport::{DATAGRAM_BYTES_MAX, Streams, UdpSocket};
 
@@ -430,6 +431,7 @@ impl Shard {
             }
             Output::Event(event) => {
                 self.blame(&event);
+                self.tell_policy(&event);
                 self.observer.note(event, &self.running.snapshot);
             }
         }
@@ -488,9 +490,28 @@ impl Shard {
         };
         query.unix_ms = clock::unix_ms();
         let world = &self.running.world;
+        let is_wanted = self.observer.journal().wants(slot);
+        self.runner.record(is_wanted);
         let answer = self
             .runner
             .decide(slot, pin, &mut query, Some(invite), world);
+        if is_wanted {
+            slot.widen(answer.pin.as_ref(), &mut query, invite);
+            let decision = Decision {
+                policy: slot.name().to_string(),
+                generation: answer.pin.as_ref().map_or(0, |pin| pin.generation),
+                query,
+                replies: self.runner.take_replies(),
+                outcome: answer.outcome.clone(),
+                decision_us: answer.decision_us,
+            };
+            self.observer.journal().put(Made {
+                decision,
+                pin: answer.pin.clone(),
+                slot: Arc::clone(slot),
+                world: Arc::clone(world),
+            });
+        }
         self.observer
             .counters()
             .add_many(Count::DecisionMicros, answer.decision_us.into());
@@ -510,6 +531,15 @@ impl Shard {
             && let Some(slot) = self.running.slot(*policy)
         {
             slot.refuse(pin, fault);
+        }
+    }
+
+    /// What became of a call is evidence for or against the generation that decided it.
+    fn tell_policy(&self, event: &Event) {
+        if let Event::CallEnded(record) = event
+            && let Some(slot) = self.running.slot_named(&record.policy)
+        {
+            slot.ended(record);
         }
     }
 

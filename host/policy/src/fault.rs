@@ -52,6 +52,9 @@ pub enum LoadFault {
     /// The policy refuses its settings.
     #[error("its settings are refused:\n{}", lines(.0))]
     Configure(Vec<ConfigureFault>),
+    /// The candidate before it decides for a share of the calls.
+    #[error("a canary decides calls; promote it or roll it back first")]
+    CanaryDecides,
     /// Cases that differ, and those that do not.
     #[error("{}", cases(.0))]
     Cases(Vec<CaseReport>),
@@ -140,6 +143,15 @@ pub enum SlotFault {
     /// Nothing to promote.
     #[error("no generation is staged; stage a module first")]
     NothingStaged,
+    /// Another module than the one that was meant.
+    #[error("another module has been staged meanwhile; look at it before you promote it")]
+    OtherStaged,
+    /// Nothing that a share could be taken from.
+    #[error("no generation is live; promote this one")]
+    NothingLive,
+    /// The candidate decides for a share of the calls already.
+    #[error("a canary decides calls; promote it or roll it back first")]
+    CanaryDecides,
     /// Nothing to go back to.
     #[error("there is no previous generation to go back to")]
     NoPrevious,

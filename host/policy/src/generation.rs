@@ -16,10 +16,12 @@ use intertrunk_sip::{Message, Name, unfold};
 use serde::Serialize;
 
 use crate::cases;
+use crate::decision::Reply;
 use crate::engine::Engine;
 use crate::fault::LoadFault;
 use crate::health::Health;
 use crate::instance::Instance;
+use crate::journal::GenerationEntry;
 use crate::options::{Isolation, Options};
 use crate::program::{Manifest, Program};
 use crate::spare::Refill;
@@ -51,6 +53,8 @@ pub struct Generation {
     sha256: Arc<str>,
     program: Program,
     settings: Box<str>,
+    /// What the host answered while it was configured.
+    replies: Vec<Reply>,
     headers: Vec<Wanted>,
     health: Health,
     /// Whether an instance can be made within a decision.
@@ -84,7 +88,9 @@ impl Generation {
             ..
         } = program.options;
         let configured = || program.configured(settings, world, configure_deadline);
-        let mut spares = vec![configured()?];
+        // What it asks while it is configured belongs to the evidence of its decisions.
+        let (first, replies) = program.configured_recording(settings, world, configure_deadline)?;
+        let mut spares = vec![first];
         // Measured on the second, as the first also pays for fresh pages of code.
         let started = Instant::now();
         spares.push(configured()?);
@@ -128,6 +134,7 @@ impl Generation {
                 program.options.quarantine_window,
             ),
             settings: settings.into(),
+            replies,
             spares: Mutex::new(spares),
             refilling: AtomicBool::new(false),
             refills: engine.refills(),
@@ -156,6 +163,18 @@ impl Generation {
     /// The generation that `pin` holds.
     pub fn of(pin: &Pin) -> Option<&Generation> {
         pin.keep.downcast_ref()
+    }
+
+    /// What a journal says of it.
+    pub(crate) fn entry(&self) -> GenerationEntry {
+        GenerationEntry {
+            policy: self.policy.to_string(),
+            generation: self.info.generation,
+            sha256: self.info.sha256.clone(),
+            settings: self.settings.to_string(),
+            headers: self.info.manifest.headers.clone(),
+            replies: self.replies.clone(),
+        }
     }
 
     /// Whether it faulted so often that it decides no more.
@@ -214,31 +233,20 @@ impl Generation {
     /// Leaves in `query` the headers that the manifest asks for: those of `invite` in its order, if
     /// there is one, else those of what is there already.
     pub(crate) fn pick_headers(&self, query: &mut Query, invite: Option<&Message>) {
-        let headers = &mut query.call.headers;
-        let Some(invite) = invite else {
-            headers.retain(|it| {
-                self.headers
-                    .iter()
-                    .any(|wanted| wanted.is(it.name.as_bytes()))
-            });
-            return;
-        };
-        headers.clear();
-        if self.headers.is_empty() {
-            return;
+        match invite {
+            Some(invite) => pick(query, invite, &[self]),
+            None => self.keep_headers(query),
         }
-        for line in invite.lines() {
-            let is_it = |wanted: &&Wanted| wanted.known == line.name && wanted.is(line.name_bytes);
-            if let Some(wanted) = self.headers.iter().find(is_it) {
-                let value = String::from_utf8_lossy(&unfold(line.value))
-                    .trim()
-                    .to_owned();
-                headers.push(HeaderField {
-                    name: wanted.name.clone(),
-                    value,
-                });
-            }
-        }
+    }
+
+    /// Leaves in `query` the headers that the manifest asks for.
+    pub(crate) fn keep_headers(&self, query: &mut Query) {
+        let is_wanted = |it: &HeaderField| self.wanted(it.name.as_bytes()).is_some();
+        query.call.headers.retain(is_wanted);
+    }
+
+    fn wanted(&self, name: &[u8]) -> Option<&Wanted> {
+        self.headers.iter().find(|wanted| wanted.is(name))
     }
 
     fn configured(&self, world: &Arc<dyn World>, time: Duration) -> Result<Instance, PolicyFault> {
@@ -259,6 +267,26 @@ impl Generation {
             };
             // The builder lives as long as anybody can ask it.
             let _ = self.refills.send(refill);
+        }
+    }
+}
+
+/// Puts into `query` the headers of `invite` that any of `generations` asks for, in its order.
+pub(crate) fn pick(query: &mut Query, invite: &Message, generations: &[&Generation]) {
+    let headers = &mut query.call.headers;
+    headers.clear();
+    if generations.iter().all(|it| it.headers.is_empty()) {
+        return;
+    }
+    for line in invite.lines() {
+        let mut wanted = generations.iter().flat_map(|it| &it.headers);
+        let is_it = |wanted: &&Wanted| wanted.known == line.name && wanted.is(line.name_bytes);
+        if let Some(wanted) = wanted.find(is_it) {
+            let value = unfold(line.value);
+            headers.push(HeaderField {
+                name: wanted.name.clone(),
+                value: String::from_utf8_lossy(&value).trim().to_owned(),
+            });
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::bindings::intertrunk::policy::notes::{self, Level};
 use crate::bindings::intertrunk::policy::tables::{self, Row};
 use crate::bindings::intertrunk::policy::trunks::{self, Trunk};
 use crate::bindings::intertrunk::policy::types;
+use crate::decision::Reply;
 use crate::world::World;
 
 /// Lines of explanation kept for one decision.
@@ -23,6 +24,10 @@ const BECAUSE_BYTES_MAX: usize = 256;
 const LOG_LINES_MAX: u32 = 64;
 /// Bytes of one logged line.
 const LOG_BYTES_MAX: usize = 4 << 10;
+/// Answers of the host that are recorded of one decision.
+const REPLIES_MAX: usize = 1024;
+/// About how many bytes they may have together.
+const REPLIES_BYTES_MAX: usize = 256 << 10;
 /// Entries of a guest's function tables; real policies have some hundred.
 const TABLE_ELEMENTS_MAX: usize = 20_000;
 
@@ -36,6 +41,29 @@ pub(crate) struct Guest {
     pub notes: Notes,
     /// How large it may grow.
     pub memory: Memory,
+    /// What it was told, if somebody wants to decide again.
+    pub replies: Option<Replies>,
+}
+
+/// What a guest was told during one call of it; bounded, as it may ask without end.
+#[derive(Default)]
+pub(crate) struct Replies {
+    told: Vec<Reply>,
+    bytes: usize,
+}
+
+impl Replies {
+    fn note(&mut self, reply: impl FnOnce() -> Reply, bytes: usize) {
+        if self.told.len() < REPLIES_MAX && self.bytes < REPLIES_BYTES_MAX {
+            self.bytes += bytes;
+            self.told.push(reply());
+        }
+    }
+
+    /// All of it.
+    pub fn into_inner(self) -> Vec<Reply> {
+        self.told
+    }
 }
 
 /// What a guest said during one call of it.
@@ -99,48 +127,57 @@ impl ResourceLimiter for Memory {
 
 impl types::Host for Guest {}
 
+impl Guest {
+    /// Notes what the guest is told, if that is wanted; `bytes` is about its size.
+    fn note(&mut self, bytes: usize, reply: impl FnOnce() -> Reply) {
+        if let Some(replies) = &mut self.replies {
+            replies.note(reply, bytes);
+        }
+    }
+}
+
+/// About what a trunk or a row takes of a record.
+const ITEM_BYTES: usize = 128;
+
 impl trunks::Host for Guest {
     fn get(&mut self, name: String) -> Option<Trunk> {
-        self.access
-            .trunks
-            .allow(&name)
-            .then(|| self.world.trunk(&name))?
-            .map(Trunk::from)
+        let allowed = self.access.trunks.allow(&name);
+        let trunk = allowed.then(|| self.world.trunk(&name)).flatten();
+        self.note(ITEM_BYTES, || Reply::Trunk(name, trunk.clone()));
+        trunk.map(Trunk::from)
     }
 
     fn all(&mut self) -> Vec<Trunk> {
-        let all = self.world.trunks().into_iter();
-        all.filter(|trunk| self.access.trunks.allow(&trunk.name))
-            .map(Trunk::from)
-            .collect()
+        let mut all = self.world.trunks();
+        all.retain(|trunk| self.access.trunks.allow(&trunk.name));
+        self.note(all.len() * ITEM_BYTES, || Reply::Trunks(all.clone()));
+        all.into_iter().map(Trunk::from).collect()
     }
 }
 
 impl tables::Host for Guest {
     fn exact(&mut self, table: String, key: String) -> Option<Row> {
-        self.access
-            .tables
-            .allow(&table)
-            .then(|| self.world.exact(&table, &key))?
-            .map(Row::from)
+        let allowed = self.access.tables.allow(&table);
+        let row = allowed.then(|| self.world.exact(&table, &key)).flatten();
+        self.note(ITEM_BYTES, || Reply::Exact(table, key, row.clone()));
+        row.map(Row::from)
     }
 
     fn longest_prefix(&mut self, table: String, key: String) -> Option<Row> {
         let allowed = self.access.tables.allow(&table);
-        allowed
-            .then(|| self.world.longest_prefix(&table, &key))?
-            .map(Row::from)
+        let row = allowed.then(|| self.world.longest_prefix(&table, &key));
+        let row = row.flatten();
+        self.note(ITEM_BYTES, || Reply::LongestPrefix(table, key, row.clone()));
+        row.map(Row::from)
     }
 
     fn prefixes(&mut self, table: String, key: String) -> Vec<Row> {
-        if !self.access.tables.allow(&table) {
-            return Vec::new();
-        }
-        self.world
-            .prefixes(&table, &key)
-            .into_iter()
-            .map(Row::from)
-            .collect()
+        let allowed = self.access.tables.allow(&table);
+        let rows = allowed.then(|| self.world.prefixes(&table, &key));
+        let rows = rows.unwrap_or_default();
+        let bytes = (1 + rows.len()) * ITEM_BYTES;
+        self.note(bytes, || Reply::Prefixes(table, key, rows.clone()));
+        rows.into_iter().map(Row::from).collect()
     }
 }
 
@@ -243,6 +280,7 @@ mod tests {
                 bytes_max: 1 << 16,
                 refused: false,
             },
+            replies: None,
         }
     }
 

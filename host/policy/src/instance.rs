@@ -12,9 +12,10 @@ use wasmtime::{Store, Trap};
 use crate::access::Access;
 use crate::bindings::{Policy, PolicyPre};
 use crate::convert;
+use crate::decision::Reply;
 use crate::engine::ticks;
 use crate::fault::{ConfigureFault, LoadFault, WorldFault};
-use crate::imports::{Guest, Memory, Notes, cut};
+use crate::imports::{Guest, Memory, Notes, Replies, cut};
 use crate::program::Manifest;
 use crate::world::World;
 
@@ -47,6 +48,7 @@ impl Instance {
                 bytes_max: memory_bytes_max,
                 refused: false,
             },
+            replies: None,
         };
         let mut store = Store::new(pre.engine(), guest);
         store.limiter(|guest| &mut guest.memory);
@@ -104,6 +106,18 @@ impl Instance {
         verdict
             .map(Verdict::from)
             .map_err(|error| fault_of(&error, self.store.data()))
+    }
+
+    /// From now on keeps, or no longer keeps, what the guest is told; see
+    /// [`take_replies`](Self::take_replies).
+    pub fn record(&mut self, wanted: bool) {
+        self.store.data_mut().replies = wanted.then(Replies::default);
+    }
+
+    /// What the guest was told since [`record`](Self::record) was called last.
+    pub fn take_replies(&mut self) -> Vec<Reply> {
+        let replies = self.store.data_mut().replies.take();
+        replies.map_or_else(Vec::new, Replies::into_inner)
     }
 
     /// The explanation of the last decision; empty unless the query asked for it.

@@ -9,32 +9,43 @@
 //!
 //! The way of a module: [`module`] (what is it?) → program (does it fit, what does it ask for?) →
 //! [`Generation`] (configured, its [`cases`] passed) → [`Slot`] (staged, live, previous, draining) →
-//! [`Runner`] (one per shard: asks it).
+//! [`Runner`] (one per shard: asks it). What was decided becomes a [`Decision`], which a shadow
+//! decides again at once and [`replay`] from a [`journal`].
 
 mod access;
 mod bindings;
 pub mod build;
+mod canary;
 pub mod cases;
 mod convert;
+mod decision;
+mod difference;
 mod engine;
 mod fault;
 mod generation;
 mod health;
 mod imports;
 mod instance;
+pub mod journal;
 pub mod module;
 mod options;
 mod program;
+pub mod replay;
 mod runner;
+mod shadow;
 mod slot;
 mod spare;
 mod world;
 
+pub use canary::{CanaryRules, CanaryStatus, Score, Sticky, Withdrawn};
+pub use decision::{Decision, Reply};
+pub use difference::{Comparison, Example, Group};
 pub use engine::Engine;
 pub use fault::{ConfigureFault, LoadFault, SlotFault, WorldFault};
 pub use generation::{Generation, GenerationInfo};
 pub use options::{Isolation, Options};
 pub use program::Manifest;
 pub use runner::Runner;
+pub use shadow::ShadowStatus;
 pub use slot::{Rejected, Slot, SlotStatus};
 pub use world::{Row, TrunkFacts, World};

@@ -11,6 +11,7 @@ use wasmtime::component::Component;
 
 use crate::access::Access;
 use crate::bindings::{PACKAGE, PolicyPre};
+use crate::decision::Reply;
 use crate::engine::Engine;
 use crate::fault::{LoadFault, WorldFault};
 use crate::imports::Guest;
@@ -32,6 +33,13 @@ pub struct Manifest {
     pub trunks: Vec<String>,
     /// Tables that it reads; `*` for all that were granted.
     pub tables: Vec<String>,
+}
+
+impl Manifest {
+    /// Whether it asks for the header `name`, as the host writes the name.
+    pub(crate) fn reads(&self, name: &str) -> bool {
+        self.headers.iter().any(|it| it.eq_ignore_ascii_case(name))
+    }
 }
 
 /// A checked module.
@@ -86,14 +94,22 @@ impl Program {
         time: Duration,
     ) -> Result<Instance, LoadFault> {
         let mut instance = self.instance(world, time)?;
-        instance
-            .configure(settings)
-            .map_err(|fault| LoadFault::Guest {
-                during: "configure",
-                fault,
-            })?
-            .map_err(LoadFault::Configure)?;
+        configure(&mut instance, settings)?;
         Ok(instance)
+    }
+
+    /// The same, with what it was told while it was configured.
+    pub fn configured_recording(
+        &self,
+        settings: &str,
+        world: &Arc<dyn World>,
+        time: Duration,
+    ) -> Result<(Instance, Vec<Reply>), LoadFault> {
+        let mut instance = self.instance(world, time)?;
+        instance.record(true);
+        configure(&mut instance, settings)?;
+        let replies = instance.take_replies();
+        Ok((instance, replies))
     }
 
     fn instance(&self, world: &Arc<dyn World>, time: Duration) -> Result<Instance, LoadFault> {
@@ -105,6 +121,15 @@ impl Program {
             time,
         )
     }
+}
+
+fn configure(instance: &mut Instance, settings: &str) -> Result<(), LoadFault> {
+    let configured = instance.configure(settings);
+    let accepted = configured.map_err(|fault| LoadFault::Guest {
+        during: "configure",
+        fault,
+    })?;
+    accepted.map_err(LoadFault::Configure)
 }
 
 impl Code {

@@ -11,6 +11,7 @@ use std::time::Instant;
 use intertrunk_proto::ask::{Answer, Pin, PolicyFault, Query, Verdict};
 use intertrunk_sip::Message;
 
+use crate::decision::Reply;
 use crate::engine::Engine;
 use crate::generation::Generation;
 use crate::instance::Instance;
@@ -27,6 +28,9 @@ pub struct Runner {
     engine: Engine,
     /// The one that decided last is at the end.
     warm: Vec<Warm>,
+    records: bool,
+    /// What the last decision was told, if that was wanted.
+    replies: Vec<Reply>,
 }
 
 /// An instance that decided and may again, as long as its generation is not gone.
@@ -42,6 +46,8 @@ impl Runner {
         Runner {
             engine: engine.clone(),
             warm: Vec::with_capacity(WARM_MAX),
+            records: false,
+            replies: Vec::new(),
         }
     }
 
@@ -59,7 +65,7 @@ impl Runner {
         let started = Instant::now();
         self.warm.retain(|warm| warm.generation.strong_count() > 0);
         let mut because = Vec::new();
-        let (pin, outcome) = match slot.pin(pin) {
+        let (pin, outcome) = match slot.pin(pin, query) {
             Ok(pin) => {
                 let outcome = self.ask(&pin, query, invite, world, &mut because);
                 (Some(pin), outcome)
@@ -78,6 +84,16 @@ impl Runner {
             decision_us,
             because,
         }
+    }
+
+    /// Keeps from now on, or no longer, what guests are told while they decide.
+    pub fn record(&mut self, wanted: bool) {
+        self.records = wanted;
+    }
+
+    /// What the guest was told in the last decision, if that was to be kept.
+    pub fn take_replies(&mut self) -> Vec<Reply> {
+        std::mem::take(&mut self.replies)
     }
 
     fn ask(
@@ -101,8 +117,12 @@ impl Runner {
                 generation: Arc::downgrade(&pin.keep),
             },
         };
+        warm.instance.record(self.records);
         let outcome = warm.instance.decide(query, world);
         *because = warm.instance.take_because();
+        if self.records {
+            self.replies = warm.instance.take_replies();
+        }
         if outcome.is_ok() && options.isolation == Isolation::Warm {
             self.keep(warm);
         }

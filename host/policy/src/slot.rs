@@ -1,15 +1,17 @@
-//! One configured policy and its generations: staged → live → previous → draining → gone.
+//! One configured policy and its generations.
 //!
 //! ```text
-//!            stage            promote          promote            last call ends
-//!   module ────────▶ staged ─────────▶ live ─────────▶ previous ─ ─ ─▶ draining ─────▶ gone
-//!            │                           ▲    rollback   │
-//!            ▼                           └───────────────┘
-//!         rejected (nothing else changes, the reason stays visible)
+//!            stage                promote              promote            last call ends
+//!   module ────────▶ candidate ─────────────▶ live ─────────▶ previous ─ ─ ─▶ draining ─────▶ gone
+//!            │       staged, or in the          ▲    rollback   │
+//!            │       shadow, or canary          └───────────────┘
+//!            ▼               │ rollback, or by itself: see `canary`
+//!         rejected        staged, or withdrawn (nothing else changes, the reason stays visible)
 //! ```
 //!
-//! New calls are decided by the live generation, or by the previous one while the live one is
-//! quarantined. A change of generation is one atomic store; no decision waits for it.
+//! New calls are decided by the live generation, a share of them by a canary, or by the previous
+//! generation while the live one is quarantined. A change of generation is one atomic store; no
+//! decision waits for it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,14 +21,19 @@ use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 use intertrunk_cases::Suite;
-use intertrunk_proto::ask::{Pin, PolicyFault};
+use intertrunk_proto::Record;
+use intertrunk_proto::ask::{Pin, PolicyFault, Query};
+use intertrunk_sip::Message;
 use serde::Serialize;
 
+use crate::canary::{Canary, CanaryRules, CanaryStatus, Withdrawn};
+use crate::decision::Decision;
 use crate::engine::Engine;
 use crate::fault::{LoadFault, SlotFault};
-use crate::generation::{Generation, GenerationInfo};
+use crate::generation::{Generation, GenerationInfo, pick};
 use crate::options::Options;
 use crate::program::Program;
+use crate::shadow::{Shadow, ShadowStatus};
 use crate::world::World;
 
 /// One configured policy, shared by all shards.
@@ -35,6 +42,7 @@ pub struct Slot {
     engine: Engine,
     options: Options,
     serving: ArcSwapOption<Serving>,
+    shadow: ArcSwapOption<Shadow>,
     changes: Mutex<Changes>,
     counts: Counts,
 }
@@ -43,15 +51,18 @@ pub struct Slot {
 struct Serving {
     live: Arc<Generation>,
     previous: Option<Arc<Generation>>,
+    canary: Option<Arc<Canary>>,
 }
 
 /// What only operators change and look at.
 #[derive(Default)]
 struct Changes {
+    /// The candidate, whether it waits, decides in the shadow or for a share of the calls.
     staged: Option<Arc<Generation>>,
-    /// All that were ever live and are not gone.
+    /// All that ever decided calls and are not gone.
     known: Vec<Weak<Generation>>,
     last_rejected: Option<Rejected>,
+    last_withdrawn: Option<Withdrawn>,
 }
 
 /// A module that was refused.
@@ -70,14 +81,20 @@ pub struct SlotStatus {
     pub name: String,
     /// Decides new calls.
     pub live: Option<GenerationInfo>,
-    /// Becomes live when promoted.
+    /// Becomes live when promoted, whether it waits or is the shadow or the canary.
     pub staged: Option<GenerationInfo>,
+    /// The staged generation's work in the shadow.
+    pub shadow: Option<ShadowStatus>,
+    /// The staged generation's share of the calls.
+    pub canary: Option<CanaryStatus>,
     /// Becomes live again by a rollback, and decides while the live one is quarantined.
     pub previous: Option<GenerationInfo>,
     /// No longer live, but calls that began with them hold them.
     pub draining: Vec<GenerationInfo>,
     /// The last module that was refused, if none was staged since.
     pub last_rejected: Option<Rejected>,
+    /// The last canary that ended by itself, if none was staged since.
+    pub last_withdrawn: Option<Withdrawn>,
     /// Decisions asked for, failed ones included.
     pub decisions: u64,
     /// Decisions that failed, by [`PolicyFault::kind`]; kinds that never came are left out.
@@ -94,6 +111,7 @@ impl Slot {
             engine: engine.clone(),
             options,
             serving: ArcSwapOption::empty(),
+            shadow: ArcSwapOption::empty(),
             changes: Mutex::default(),
             counts: Counts::default(),
         }
@@ -110,7 +128,7 @@ impl Slot {
     ///
     /// # Errors
     /// What is wrong with the module; it also stays visible in [`status`](Self::status). Nothing
-    /// else changes.
+    /// else changes. [`LoadFault::CanaryDecides`] while a canary decides calls.
     pub fn stage(
         &self,
         wasm: &[u8],
@@ -118,6 +136,9 @@ impl Slot {
         world: &Arc<dyn World>,
         suites: &[Suite],
     ) -> Result<GenerationInfo, LoadFault> {
+        if self.canary().is_some() {
+            return Err(LoadFault::CanaryDecides);
+        }
         let staged = Program::load(&self.engine, wasm, &self.options).and_then(|program| {
             Generation::stage(&self.engine, &self.name, program, config, world, suites)
         });
@@ -125,8 +146,10 @@ impl Slot {
         match staged {
             Ok(generation) => {
                 let info = generation.info().clone();
+                self.shadow.store(None);
                 changes.staged = Some(generation);
                 changes.last_rejected = None;
+                changes.last_withdrawn = None;
                 Ok(info)
             }
             Err(fault) => {
@@ -140,39 +163,163 @@ impl Slot {
         }
     }
 
+    /// Lets the staged generation decide what the live one decides, unheard.
+    ///
+    /// # Errors
+    /// [`SlotFault::NothingStaged`], [`SlotFault::CanaryDecides`]
+    pub fn shadow(&self) -> Result<GenerationInfo, SlotFault> {
+        let changes = self.changes();
+        let staged = changes.staged.clone().ok_or(SlotFault::NothingStaged)?;
+        if self.canary().is_some() {
+            return Err(SlotFault::CanaryDecides);
+        }
+        let info = staged.info().clone();
+        self.shadow.store(Some(Arc::new(Shadow::new(staged))));
+        Ok(info)
+    }
+
+    /// Lets the staged generation decide for a share of the new calls, or changes that share. What
+    /// has been counted so far is forgotten.
+    ///
+    /// # Errors
+    /// [`SlotFault::NothingStaged`], [`SlotFault::NothingLive`]
+    pub fn start_canary(&self, rules: CanaryRules) -> Result<GenerationInfo, SlotFault> {
+        let mut changes = self.changes();
+        let staged = changes.staged.clone().ok_or(SlotFault::NothingStaged)?;
+        let serving = self.serving.load_full().ok_or(SlotFault::NothingLive)?;
+        staged.health().forgive();
+        changes.remember(&staged);
+        let info = staged.info().clone();
+        self.shadow.store(None);
+        self.serving.store(Some(Arc::new(Serving {
+            live: Arc::clone(&serving.live),
+            previous: serving.previous.clone(),
+            canary: Some(Arc::new(Canary::new(staged, rules))),
+        })));
+        Ok(info)
+    }
+
     /// Makes the staged generation live, and the live one previous.
     ///
     /// # Errors
     /// [`SlotFault::NothingStaged`]
     pub fn promote(&self) -> Result<GenerationInfo, SlotFault> {
+        self.promote_only(None)
+    }
+
+    /// The same; with a hash, only if that is the staged one's: another operator may have staged
+    /// something else meanwhile.
+    ///
+    /// # Errors
+    /// [`SlotFault::NothingStaged`], [`SlotFault::OtherStaged`]
+    pub fn promote_only(&self, sha256: Option<&str>) -> Result<GenerationInfo, SlotFault> {
         let mut changes = self.changes();
+        let staged = changes.staged.as_ref().ok_or(SlotFault::NothingStaged)?;
+        if sha256.is_some_and(|sha256| *sha256 != staged.info().sha256) {
+            return Err(SlotFault::OtherStaged);
+        }
         let live = changes.staged.take().ok_or(SlotFault::NothingStaged)?;
         let info = live.info().clone();
-        changes
-            .known
-            .retain(|generation| generation.strong_count() > 0);
-        changes.known.push(Arc::downgrade(&live));
+        changes.remember(&live);
         let previous = self.live();
-        self.serving
-            .store(Some(Arc::new(Serving { live, previous })));
+        self.shadow.store(None);
+        self.serving.store(Some(Arc::new(Serving {
+            live,
+            previous,
+            canary: None,
+        })));
         Ok(info)
     }
 
-    /// Exchanges the live generation and the previous one, which gets another chance if it was
-    /// quarantined.
+    /// One step back: ends a canary or a shadow, which stays staged; else exchanges the live
+    /// generation and the previous one, which gets another chance if it was quarantined. Returns
+    /// the generation that decides then.
     ///
     /// # Errors
     /// [`SlotFault::NoPrevious`]
     pub fn rollback(&self) -> Result<GenerationInfo, SlotFault> {
         let _changes = self.changes();
         let serving = self.serving.load_full().ok_or(SlotFault::NoPrevious)?;
+        if serving.canary.is_some() || self.shadow.load().is_some() {
+            self.shadow.store(None);
+            self.end_canary(&serving);
+            return Ok(serving.live.info().clone());
+        }
         let live = serving.previous.clone().ok_or(SlotFault::NoPrevious)?;
         live.health().forgive();
         let info = live.info().clone();
         let previous = Some(Arc::clone(&serving.live));
-        self.serving
-            .store(Some(Arc::new(Serving { live, previous })));
+        self.serving.store(Some(Arc::new(Serving {
+            live,
+            previous,
+            canary: None,
+        })));
         Ok(info)
+    }
+
+    fn end_canary(&self, serving: &Serving) {
+        self.serving.store(Some(Arc::new(Serving {
+            live: Arc::clone(&serving.live),
+            previous: serving.previous.clone(),
+            canary: None,
+        })));
+    }
+
+    /// Ends `canary` because of what came of it, unless an operator was faster.
+    fn withdraw(&self, canary: &Arc<Canary>, reason: String) {
+        let mut changes = self.changes();
+        let serving = self.serving.load_full();
+        let Some(serving) = serving.filter(|serving| {
+            let current = serving.canary.as_ref();
+            current.is_some_and(|current| Arc::ptr_eq(current, canary))
+        }) else {
+            return;
+        };
+        self.end_canary(&serving);
+        changes.staged = None;
+        let (policy, generation) = (&self.name, canary.generation.info().generation);
+        tracing::warn!(%policy, generation, %reason, "canary withdrawn, the live generation decides");
+        changes.last_withdrawn = Some(Withdrawn {
+            reason,
+            canary: canary.status(),
+        });
+    }
+
+    fn canary(&self) -> Option<Arc<Canary>> {
+        let serving = self.serving.load();
+        serving.as_ref().and_then(|serving| serving.canary.clone())
+    }
+
+    /// Counts what became of a call that one of the generations decided.
+    pub fn ended(&self, record: &Record) {
+        if let Some(canary) = self.canary()
+            && record.generation != 0
+            && *record.policy == *self.name
+            && let Some(reason) = canary.ended(record)
+        {
+            self.withdraw(&canary, reason);
+        }
+    }
+
+    /// Whether somebody decides in the shadow of the live generation.
+    pub fn has_shadow(&self) -> bool {
+        self.shadow.load().is_some()
+    }
+
+    /// Puts into a query that has been decided the headers that the shadow asks for as well.
+    pub fn widen(&self, pin: Option<&Pin>, query: &mut Query, invite: &Message) {
+        let decided = pin.and_then(Generation::of);
+        if let (Some(decided), Some(shadow)) = (decided, self.shadow.load().as_ref()) {
+            pick(query, invite, &[decided, &shadow.generation]);
+        }
+    }
+
+    /// Has the shadow, if there is one, decide what was decided. Takes as long as a decision: never
+    /// call it from a shard.
+    pub fn decide_in_shadow(&self, decision: &Decision, world: &Arc<dyn World>) {
+        if let Some(shadow) = self.shadow.load_full() {
+            shadow.decide(decision, world);
+        }
     }
 
     /// The generation that an operator made live.
@@ -184,7 +331,7 @@ impl Slot {
     }
 
     /// A hold on the generation that decides: the one that `pin` holds, else for a new call.
-    pub(crate) fn pin(&self, pin: Option<&Pin>) -> Result<Pin, PolicyFault> {
+    pub(crate) fn pin(&self, pin: Option<&Pin>, query: &Query) -> Result<Pin, PolicyFault> {
         // A pin of another policy comes from a chain or a fallback: its generation is not ours.
         let ours = |pin: &&Pin| *pin.policy == *self.name;
         if let Some((pin, generation)) = pin
@@ -196,7 +343,10 @@ impl Slot {
         }
         let serving = self.serving.load();
         let serving = serving.as_ref().ok_or(PolicyFault::NotReady)?;
-        std::iter::once(&serving.live)
+        let canary = serving.canary.as_ref();
+        let canary = canary.filter(|canary| canary.takes(query));
+        (canary.map(|canary| &canary.generation).into_iter())
+            .chain([&serving.live])
             .chain(&serving.previous)
             .find(|generation| !generation.is_quarantined())
             .map(Generation::pin)
@@ -206,14 +356,22 @@ impl Slot {
     /// Counts a decision, and its fault against `generation`.
     pub(crate) fn count(&self, generation: Option<&Generation>, fault: Option<&PolicyFault>) {
         self.counts.decisions.fetch_add(1, Ordering::Relaxed);
+        if let (Some(generation), Some(canary)) = (generation, self.canary()) {
+            canary.decided(generation.info().generation);
+        }
         if let Some(fault) = fault {
             self.count_fault(generation, fault);
         }
     }
 
-    /// Forgets the staged generation, if there is one; nothing else changes.
+    /// Forgets the staged generation, if there is one, and its canary or shadow.
     pub fn unstage(&self) {
-        self.changes().staged = None;
+        let mut changes = self.changes();
+        changes.staged = None;
+        self.shadow.store(None);
+        if let Some(serving) = self.serving.load_full() {
+            self.end_canary(&serving);
+        }
     }
 
     /// Counts a verdict that was refused after it was given, as if the decision had failed.
@@ -226,6 +384,11 @@ impl Slot {
         let Some(generation) = generation.filter(|_| is_its_own(fault)) else {
             return;
         };
+        if let Some(canary) = self.canary()
+            && let Some(reason) = canary.faulted(generation.info().generation)
+        {
+            self.withdraw(&canary, format!("{reason}, the last with: {fault}"));
+        }
         if generation.health().fault(Instant::now()) {
             let (policy, number) = (&self.name, generation.info().generation);
             tracing::warn!(%policy, generation = number, "quarantined after repeated faults");
@@ -241,23 +404,27 @@ impl Slot {
         let previous = serving
             .as_ref()
             .and_then(|serving| serving.previous.as_ref());
+        let staged = changes.staged.as_ref();
         let is_draining = |generation: &Arc<Generation>| {
             let is = |other: Option<&Arc<_>>| other.is_some_and(|it| Arc::ptr_eq(it, generation));
             // Besides the calls, the slot holds the previous one, and this look at it counts too.
             let held_by_us = 1 + usize::from(is(previous));
-            !is(live) && Arc::strong_count(generation) > held_by_us
+            !is(live) && !is(staged) && Arc::strong_count(generation) > held_by_us
         };
         let known = changes.known.iter().filter_map(Weak::upgrade);
         SlotStatus {
             name: self.name.to_string(),
             live: live.map(info),
-            staged: changes.staged.as_ref().map(info),
+            staged: staged.map(info),
             previous: previous.map(info),
             draining: known
                 .filter(is_draining)
                 .map(|generation| info(&generation))
                 .collect(),
+            shadow: self.shadow.load().as_ref().map(|it| it.status()),
+            canary: self.canary().map(|canary| canary.status()),
             last_rejected: changes.last_rejected.clone(),
+            last_withdrawn: changes.last_withdrawn.clone(),
             decisions: self.counts.decisions.load(Ordering::Relaxed),
             faults: self.counts.faults(),
             quarantined: live.is_some_and(|live| live.is_quarantined()),
@@ -266,6 +433,15 @@ impl Slot {
 
     fn changes(&self) -> MutexGuard<'_, Changes> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Changes {
+    /// Calls may hold this one from now on.
+    fn remember(&mut self, generation: &Arc<Generation>) {
+        self.known
+            .retain(|known| known.strong_count() > 0 && !known.ptr_eq(&Arc::downgrade(generation)));
+        self.known.push(Arc::downgrade(generation));
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a policy may ask the host while it decides.
 
 use intertrunk_proto::trunk::{Health, TrunkKind};
+use serde::{Deserialize, Serialize};
 
 /// What the host answers to a policy's questions. Never blocks, never does IO: a deadline cannot
 /// interrupt it.
@@ -18,7 +19,7 @@ pub trait World: Send + Sync + 'static {
 }
 
 /// The state of one trunk.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TrunkFacts {
     /// As configured.
     pub name: String,
@@ -41,7 +42,7 @@ pub struct TrunkFacts {
 }
 
 /// One row of a table.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Row {
     /// Key.
     pub key: String,

@@ -6,8 +6,10 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// A URI or header parameter; `None` for a flag without a value.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Param {
     /// Name, as written by the peer.
     pub name: String,
@@ -16,7 +18,7 @@ pub struct Param {
 }
 
 /// One header line, name and value.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct HeaderField {
     /// Header name.
     pub name: String,
@@ -25,7 +27,7 @@ pub struct HeaderField {
 }
 
 /// Scheme of a party's URI.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum Scheme {
     /// `sip:`
     #[default]
@@ -39,7 +41,7 @@ pub enum Scheme {
 }
 
 /// A SIP or tel URI with its display name. `user` is unescaped, `host` empty for `tel:`.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Party {
     /// Display name, unquoted.
     pub display: Option<String>,
@@ -54,7 +56,7 @@ pub struct Party {
 }
 
 /// The caller's wish for privacy (RFC 3323, RFC 3325).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum Privacy {
     /// Nothing withheld.
     #[default]
@@ -66,7 +68,7 @@ pub enum Privacy {
 }
 
 /// The facts of the call as it came in.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct CallFacts {
     /// The host's call id.
     pub id: String,
@@ -97,7 +99,7 @@ pub struct CallFacts {
 }
 
 /// One attempt that ended without an answer.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct AttemptFacts {
     /// Egress trunk.
     pub trunk: String,
@@ -114,7 +116,7 @@ pub struct AttemptFacts {
 }
 
 /// A peer's transfer of the call (REFER).
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Transfer {
     /// Trunk whose peer asked for it.
     pub by: String,
@@ -125,7 +127,7 @@ pub struct Transfer {
 }
 
 /// Why an outside source did not answer an inquiry.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum NoAnswer {
     /// No such source in the configuration.
     UnknownSource,
@@ -138,7 +140,7 @@ pub enum NoAnswer {
 }
 
 /// What an outside source said.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Answered {
     /// Name of the source.
     pub source: String,
@@ -149,7 +151,7 @@ pub struct Answered {
 }
 
 /// Why the policy is asked.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum Cause {
     /// A new call.
     #[default]
@@ -165,7 +167,7 @@ pub enum Cause {
 }
 
 /// The one question.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Query {
     /// Facts of the call.
     pub call: CallFacts,
@@ -182,7 +184,7 @@ pub struct Query {
 }
 
 /// A caller identity to present.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Identity {
     /// User part or number.
     pub user: String,
@@ -191,7 +193,7 @@ pub struct Identity {
 }
 
 /// Where media flows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum Media {
     /// As the trunk says.
     #[default]
@@ -203,7 +205,7 @@ pub enum Media {
 }
 
 /// One place to try.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Candidate {
     /// Egress trunk.
     pub trunk: String,
@@ -234,7 +236,7 @@ pub struct Candidate {
 }
 
 /// Another code for the caller.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct CodeMap {
     /// Code received.
     pub from_code: u16,
@@ -245,7 +247,7 @@ pub struct CodeMap {
 }
 
 /// A name and value for the call's record.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Tag {
     /// Name.
     pub name: String,
@@ -254,7 +256,7 @@ pub struct Tag {
 }
 
 /// What to do when no candidate answered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum WhenExhausted {
     /// Give the caller the last code.
     #[default]
@@ -266,7 +268,7 @@ pub enum WhenExhausted {
 }
 
 /// Places to try, in order.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Plan {
     /// Candidates.
     pub candidates: Vec<Candidate>,
@@ -285,7 +287,7 @@ pub struct Plan {
 }
 
 /// One look-up in an outside source.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct LookUp {
     /// Name of the source.
     pub source: String,
@@ -296,7 +298,7 @@ pub struct LookUp {
 }
 
 /// Look-ups to make before asking again.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Inquiry {
     /// The look-ups.
     pub look_ups: Vec<LookUp>,
@@ -305,7 +307,7 @@ pub struct Inquiry {
 }
 
 /// Refuse the call.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Rejection {
     /// Final code, 400 to 699.
     pub code: u16,
@@ -318,7 +320,7 @@ pub struct Rejection {
 }
 
 /// The answer.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Verdict {
     /// Try these places.
     Connect(Plan),
@@ -361,7 +363,7 @@ impl Redirection {
 }
 
 /// Why a policy gave no usable verdict. Costs one fallback decision, never the call.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum PolicyFault {
     /// The deadline passed.
     #[error("no verdict within its deadline")]

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::io::{ListenerId, PolicyId, TrunkId};
 use crate::listener::{Listener, Listeners, Transport};
 use crate::target::Targets;
 
 /// What a trunk leads to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum TrunkKind {
     /// An IP-PBX.
     #[default]
@@ -22,7 +24,7 @@ pub enum TrunkKind {
 }
 
 /// Whether a trunk may be used.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Health {
     /// In use.

@@ -5,13 +5,14 @@
 
 use std::fmt::Write;
 
+use intertrunk_policy::CanaryRules;
 use intertrunk_proto::CallId;
 use intertrunk_proto::trunk::Health;
 use serde::Serialize;
 
 use super::view::{
-    CallLine, EndedCall, HeldView, ListenerView, LiveCall, PolicyView, StatusView, Time, TrunkView,
-    Why,
+    CallLine, DiffView, EndedCall, HeldView, ListenerView, LiveCall, PolicyView, StatusView, Time,
+    TrunkView, Why,
 };
 use crate::node::{ChangeFault, Node, Unresponsive};
 use crate::observe::metrics;
@@ -43,8 +44,14 @@ pub enum Command {
     Policies,
     /// Compile and check this module for this policy.
     Stage(String, Vec<u8>),
-    /// Put its staged generation live.
-    Promote(String),
+    /// Let its staged generation decide in the shadow.
+    Shadow(String),
+    /// Let its staged generation decide for a share of the calls.
+    Canary(String, CanaryRules),
+    /// How its staged generation differs from the live one so far.
+    Diff(String),
+    /// Put its staged generation live; if there is a hash, only that one.
+    Promote(String, Option<String>),
     /// Put the generation before back.
     Rollback(String),
     /// Read the configuration again.
@@ -106,7 +113,12 @@ impl Command {
             Command::EndCall(call) => end_call(node, call),
             Command::Policies => Ok(policies(node)),
             Command::Stage(policy, wasm) => Ok(json(&node.stage(&policy, &wasm)?)),
-            Command::Promote(policy) => Ok(json(&node.promote(&policy)?)),
+            Command::Shadow(policy) => Ok(json(&node.shadow(&policy)?)),
+            Command::Canary(policy, rules) => Ok(json(&node.canary(&policy, rules)?)),
+            Command::Diff(policy) => Ok(json(&DiffView::new(node.policy(&policy)?))),
+            Command::Promote(policy, sha256) => {
+                Ok(json(&node.promote(&policy, sha256.as_deref())?))
+            }
             Command::Rollback(policy) => Ok(json(&node.rollback(&policy)?)),
             Command::Reload => Ok(json(&node.reload()?)),
             Command::Drain => {

@@ -11,13 +11,16 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use intertrunk_policy::CanaryRules;
 use intertrunk_proto::CallId;
 use intertrunk_proto::trunk::Health;
+use serde::Deserialize;
 use serde_json::json;
 
 use super::command::{Command, Refusal, Reply};
@@ -54,7 +57,10 @@ pub fn router(node: Arc<Node>, token: Option<String>) -> Router {
         .route("/v1/calls/{id}/why", get(of_call(Command::Why)))
         .route("/v1/policies", get(plain(Command::Policies)))
         .route("/v1/policies/{name}/stage", post(stage))
-        .route("/v1/policies/{name}/promote", post(named(Command::Promote)))
+        .route("/v1/policies/{name}/shadow", post(named(Command::Shadow)))
+        .route("/v1/policies/{name}/canary", post(canary))
+        .route("/v1/policies/{name}/diff", get(named(Command::Diff)))
+        .route("/v1/policies/{name}/promote", post(promote))
         .route(
             "/v1/policies/{name}/rollback",
             post(named(Command::Rollback)),
@@ -104,6 +110,46 @@ async fn stage(State(node): State<Arc<Node>>, Path(policy): Path<String>, wasm: 
     answer(node, Command::Stage(policy, wasm.into())).await
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Only {
+    /// Hash of the module that is meant.
+    sha256: Option<String>,
+}
+
+async fn promote(
+    State(node): State<Arc<Node>>,
+    Path(policy): Path<String>,
+    only: Result<Query<Only>, QueryRejection>,
+) -> Response {
+    match only {
+        Ok(Query(only)) => answer(node, Command::Promote(policy, only.sha256)).await,
+        Err(fault) => error(StatusCode::BAD_REQUEST, &fault.body_text()),
+    }
+}
+
+/// The rules in the body, as JSON; an empty body is 5 % of the callers.
+async fn canary(
+    State(node): State<Arc<Node>>,
+    Path(policy): Path<String>,
+    body: Bytes,
+) -> Response {
+    let rules = match &*body {
+        [] => Ok(CanaryRules::default()),
+        body => serde_json::from_slice(body),
+    };
+    match rules {
+        Ok(rules) if (1..=100).contains(&rules.percent) => {
+            answer(node, Command::Canary(policy, rules)).await
+        }
+        Ok(_) => error(StatusCode::BAD_REQUEST, "percent is from 1 to 100"),
+        Err(fault) => {
+            let remedy = r#"write {"percent": 5, "sticky": "caller"}"#;
+            error(StatusCode::BAD_REQUEST, &format!("{fault}; {remedy}"))
+        }
+    }
+}
+
 async fn answer(node: Arc<Node>, command: Command) -> Response {
     // Off this thread: a command may wait for shards, or compile.
     let done = tokio::task::spawn_blocking(move || command.run(&node)).await;
@@ -128,7 +174,9 @@ fn refused(refusal: &Refusal) -> Response {
         }
         Refusal::Change(change) => match change {
             ChangeFault::UnknownPolicy(_) => StatusCode::NOT_FOUND,
-            ChangeFault::Load { .. } | ChangeFault::Config(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            ChangeFault::Load { .. } | ChangeFault::Settings { .. } | ChangeFault::Config(_) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             ChangeFault::Slot { .. } | ChangeFault::Listener(_) => StatusCode::CONFLICT,
             ChangeFault::Unresponsive(_) | ChangeFault::Resolver(_) => {
                 StatusCode::SERVICE_UNAVAILABLE

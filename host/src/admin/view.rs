@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use intertrunk_policy::{GenerationInfo, Slot};
+use intertrunk_policy::{CanaryStatus, GenerationInfo, ShadowStatus, Slot, SlotStatus, Withdrawn};
 use intertrunk_proto::target::Target;
 use intertrunk_proto::trunk::{Health, Peer, Trunk, TrunkKind};
 use intertrunk_proto::{AttemptRecord, CallView, Instant, LadderStep, Record, Snapshot};
@@ -409,6 +409,39 @@ impl PolicyView {
         PolicyView {
             name: slot.name().to_string(),
             live: slot.live().map(|live| live.info().clone()),
+        }
+    }
+}
+
+/// How a policy's staged generation differs from the live one so far.
+#[derive(Debug, Serialize)]
+pub struct DiffView {
+    name: String,
+    /// `staged`, `shadow`, `canary`, or `none` if there is nothing to compare.
+    stage: &'static str,
+    live: Option<GenerationInfo>,
+    staged: Option<GenerationInfo>,
+    shadow: Option<ShadowStatus>,
+    canary: Option<CanaryStatus>,
+    last_withdrawn: Option<Withdrawn>,
+}
+
+impl DiffView {
+    /// Shows a slot.
+    pub fn new(slot: SlotStatus) -> DiffView {
+        DiffView {
+            stage: match (&slot.canary, &slot.shadow, &slot.staged) {
+                (Some(_), ..) => "canary",
+                (_, Some(_), _) => "shadow",
+                (_, _, Some(_)) => "staged",
+                _ => "none",
+            },
+            name: slot.name,
+            live: slot.live,
+            staged: slot.staged,
+            shadow: slot.shadow,
+            canary: slot.canary,
+            last_withdrawn: slot.last_withdrawn,
         }
     }
 }

@@ -10,10 +10,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use intertrunk_policy::{CanaryRules, Sticky};
 use serde_json::Value;
 
 use super::{exit, say, say_json};
+use crate::builtin;
 use print::{Column, to_text};
 
 pub const EXAMPLES: &str = "\
@@ -22,6 +24,8 @@ Examples:
   intertrunk ctl calls --json
   intertrunk ctl why 00000000deadbeef              why did this call go there?
   intertrunk ctl policy stage new.wasm && intertrunk ctl policy promote main
+  intertrunk ctl policy stage builtin:standard     the same module, the edited dial plan
+  intertrunk ctl policy canary main 5 && intertrunk ctl policy diff main
   intertrunk ctl --url http://192.0.2.5:8060 --token-file token drain
 
 Exit codes: 0 done, 1 the service said no, 2 the service was not reached.";
@@ -79,24 +83,77 @@ enum CtlCommand {
 enum GenerationCommand {
     /// All policies with their generations
     List,
-    /// Load a module beside the live one, and run its cases
+    /// Load a module beside the live one, with the policy's settings as their file has them now,
+    /// and run its cases
     Stage {
-        /// Component, or core module with its component type inside
-        wasm: PathBuf,
+        /// Component, core module with its component type inside, or `builtin:standard`
+        wasm: String,
         /// Policy to stage it for; the only one unless given
         #[arg(long)]
         name: Option<String>,
+    },
+    /// Let the staged generation decide beside the live one, unheard
+    Shadow {
+        /// Name of the policy
+        name: String,
+    },
+    /// Let the staged generation decide for a share of the new calls; withdrawn by itself when it
+    /// fails, or when its calls fare worse than the others
+    Canary {
+        /// Name of the policy
+        name: String,
+        /// Share of the new calls
+        #[arg(value_parser = clap::value_parser!(u8).range(1..=100))]
+        percent: u8,
+        /// Whose calls make up the share
+        #[arg(long, value_enum, default_value_t = StickyArg::Caller)]
+        sticky: StickyArg,
+        /// Failed decisions that are borne
+        #[arg(long, value_name = "COUNT")]
+        max_faults: Option<u64>,
+        /// Ended calls of each side before their outcomes are compared
+        #[arg(long, value_name = "COUNT")]
+        min_calls: Option<u64>,
+    },
+    /// What the staged generation decides differently, in the shadow or as the canary
+    Diff {
+        /// Name of the policy
+        name: String,
     },
     /// Make the staged generation live
     Promote {
         /// Name of the policy
         name: String,
+        /// Only if this is the staged module's hash
+        #[arg(long, value_name = "HEX")]
+        sha256: Option<String>,
     },
-    /// Make the generation before the live one live again
+    /// One step back: end a canary or a shadow, else make the generation before the live one live
     Rollback {
         /// Name of the policy
         name: String,
     },
+}
+
+/// Whose calls make up a share.
+#[derive(Clone, Copy, ValueEnum)]
+enum StickyArg {
+    /// Those of some calling numbers
+    Caller,
+    /// Those of some ingress trunks
+    Trunk,
+    /// Those to some called numbers
+    Number,
+}
+
+impl From<StickyArg> for Sticky {
+    fn from(sticky: StickyArg) -> Sticky {
+        match sticky {
+            StickyArg::Caller => Sticky::Caller,
+            StickyArg::Trunk => Sticky::Trunk,
+            StickyArg::Number => Sticky::Number,
+        }
+    }
 }
 
 pub fn run(args: &CtlArgs) -> anyhow::Result<ExitCode> {
@@ -158,22 +215,47 @@ impl Client {
     }
 
     fn policy(&self, command: &GenerationCommand) -> anyhow::Result<(Reply, &'static [Column])> {
-        let path = |name: &str, verb: &str| Ok(format!("/v1/policies/{}/{verb}", part(name)?));
+        let path = |name: &str, verb: &str| -> anyhow::Result<String> {
+            Ok(format!("/v1/policies/{}/{verb}", part(name)?))
+        };
         let reply = match command {
             GenerationCommand::List => {
                 return Ok((self.get("/v1/policies")?, print::POLICIES));
             }
             GenerationCommand::Stage { wasm, name } => {
-                let module = std::fs::read(wasm)
-                    .with_context(|| format!("{} cannot be read", wasm.display()))?;
+                let module = module(wasm)?;
                 let name = match name {
                     Some(name) => name.clone(),
                     None => self.only_policy()?,
                 };
-                let path: anyhow::Result<String> = path(&name, "stage");
-                self.post(&path?, &module)?
+                self.post(&path(&name, "stage")?, &module)?
             }
-            GenerationCommand::Promote { name } => self.post(&path(name, "promote")?, &[])?,
+            GenerationCommand::Shadow { name } => self.post(&path(name, "shadow")?, &[])?,
+            GenerationCommand::Canary {
+                name,
+                percent,
+                sticky,
+                max_faults,
+                min_calls,
+            } => {
+                let usual = CanaryRules::default();
+                let rules = CanaryRules {
+                    percent: *percent,
+                    sticky: (*sticky).into(),
+                    max_faults: max_faults.unwrap_or(usual.max_faults),
+                    min_calls: min_calls.unwrap_or(usual.min_calls),
+                    ..usual
+                };
+                self.post(&path(name, "canary")?, &serde_json::to_vec(&rules)?)?
+            }
+            GenerationCommand::Diff { name } => self.get(&path(name, "diff")?)?,
+            GenerationCommand::Promote { name, sha256 } => {
+                let mut path = path(name, "promote")?;
+                if let Some(sha256) = sha256 {
+                    path = format!("{path}?sha256={}", part(sha256)?);
+                }
+                self.post(&path, &[])?
+            }
             GenerationCommand::Rollback { name } => self.post(&path(name, "rollback")?, &[])?,
         };
         Ok((reply, NO_TABLE))
@@ -225,6 +307,16 @@ impl Client {
             .with_context(unreached)?;
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
         Ok(Reply { good, body })
+    }
+}
+
+/// The bytes of a file, or of a policy inside this binary.
+fn module(name: &str) -> anyhow::Result<Vec<u8>> {
+    match name.strip_prefix("builtin:") {
+        Some(builtin) => builtin::policy(builtin)
+            .map(<[u8]>::to_vec)
+            .with_context(|| format!("no policy \"{builtin}\" is inside this binary")),
+        None => std::fs::read(name).with_context(|| format!("{name} cannot be read")),
     }
 }
 

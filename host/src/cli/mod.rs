@@ -5,6 +5,7 @@
 mod check;
 mod ctl;
 mod policy;
+mod replay;
 mod route;
 mod scaffold;
 

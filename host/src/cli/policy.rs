@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
-use intertrunk_policy::{Engine, build, cases, module};
+use intertrunk_policy::replay::Replay;
+use intertrunk_policy::{Engine, Isolation, build, cases, module};
 
-use super::{exit, say, say_json, scaffold};
+use super::{exit, replay, say, say_json, scaffold};
 
 #[derive(Subcommand)]
 pub enum PolicyCommand {
@@ -60,6 +61,32 @@ pub enum PolicyCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Decide recorded decisions again with another module, and show what would differ
+    #[command(
+        after_help = "Examples:\n  intertrunk policy replay --journal journal/ --against new.wasm\n  \
+        intertrunk policy replay --journal monday.itj --against new.wasm --config dialplan.toml\n\n\
+        Exit codes: 0 nothing differs, 1 something does, 2 the module or a file is unusable."
+    )]
+    Replay {
+        /// Files of recorded decisions, or folders of them
+        #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+        journal: Vec<PathBuf>,
+        /// Component, or core module with its component type inside
+        #[arg(long, value_name = "WASM")]
+        against: PathBuf,
+        /// Configuration of the module, in place of the recorded one
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Only the decisions of this policy
+        #[arg(long, value_name = "NAME")]
+        policy: Option<String>,
+        /// Use a fresh instance for each decision
+        #[arg(long)]
+        fresh: bool,
+        /// Print the result for programs
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(ValueEnum, Clone, Copy)]
@@ -95,6 +122,25 @@ pub fn run(command: PolicyCommand) -> anyhow::Result<ExitCode> {
             config,
             json,
         } => test(&wasm, &cases, config.as_deref(), json),
+        PolicyCommand::Replay {
+            journal,
+            against,
+            config,
+            policy,
+            fresh,
+            json,
+        } => {
+            let isolation = if fresh {
+                Isolation::Call
+            } else {
+                Isolation::Warm
+            };
+            let settings = config.map(|path| read_text(&path)).transpose()?;
+            let engine = Engine::new()?;
+            let replay = Replay::new(&engine, &read(&against)?, settings, policy, isolation)
+                .with_context(|| format!("{} cannot be used", against.display()))?;
+            replay::run(replay, &journal, json)
+        }
     }
 }
 
@@ -114,8 +160,7 @@ fn test(wasm: &Path, cases: &Path, config: Option<&Path>, json: bool) -> anyhow:
     let bytes = read(wasm)?;
     let mut suites = intertrunk_cases::load(cases)?;
     if let Some(path) = config {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("{} cannot be read", path.display()))?;
+        let text = read_text(path)?;
         for suite in &mut suites {
             suite.config = Some(text.clone());
         }
@@ -133,6 +178,10 @@ fn test(wasm: &Path, cases: &Path, config: Option<&Path>, json: bool) -> anyhow:
         ));
     }
     Ok(exit(differing == 0))
+}
+
+fn read_text(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {

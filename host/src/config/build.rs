@@ -11,6 +11,7 @@ use super::file::{AdminEntry, File};
 use super::intern::Interner;
 use super::read::{At, Place, Source, nearest};
 use super::{Admin, Built, PolicySource, listen, policy, table, trunk};
+use crate::observe::journal::JournalRules;
 use crate::tables::Tables;
 use crate::transport::StreamRules;
 
@@ -77,6 +78,11 @@ pub fn build(source: &Source<'_>, file: &File, interner: &mut Interner) -> Optio
         tables: Arc::new(Tables(tables)),
         admin,
         cdr: file.cdr_dir.as_deref().map(|dir| source.beside(dir)),
+        journal: file.journal.as_ref().map(|entry| JournalRules {
+            dir: source.beside(&entry.dir),
+            file_bytes: entry.file_bytes as u64,
+            files: entry.files,
+        }),
         warnings: Vec::new(),
     })
 }

@@ -28,6 +28,7 @@ pub struct File {
     pub tables: Vec<TableEntry>,
     pub admin: Option<AdminEntry>,
     pub cdr_dir: Option<String>,
+    pub journal: Option<JournalEntry>,
     pub dns: DnsEntry,
     pub overload: OverloadEntry,
     pub limits: LimitsEntry,
@@ -88,6 +89,13 @@ pub struct TableEntry {
     pub by_prefix: bool,
 }
 
+/// `[journal]`
+pub struct JournalEntry {
+    pub dir: String,
+    pub file_bytes: usize,
+    pub files: usize,
+}
+
 /// `[admin]`
 pub struct AdminEntry {
     pub listen: Option<At<SocketAddr>>,
@@ -121,6 +129,7 @@ pub fn read(source: &Source<'_>) -> Option<File> {
         tables: named(source, &root, "table", table),
         admin: root.section("admin").map(admin),
         cdr_dir: root.section("cdr").and_then(cdr),
+        journal: root.section("journal").and_then(journal),
         dns: root
             .section("dns")
             .map_or_else(DnsEntry::default, |s| dns::read(s, source)),
@@ -132,12 +141,10 @@ pub fn read(source: &Source<'_>) -> Option<File> {
             .map_or_else(LimitsEntry::default, overload::limits),
     };
     node.into_iter().for_each(Section::finish);
-    for (key, inner) in [("journal", "dir"), ("hep", "collector")] {
-        if let Some(section) = root.section(key) {
-            section.no_effect(section.place());
-            section.parsed(inner, value::text);
-            section.finish();
-        }
+    if let Some(section) = root.section("hep") {
+        section.no_effect(section.place());
+        section.parsed("collector", value::text);
+        section.finish();
     }
     root.finish();
     Some(file)
@@ -368,6 +375,19 @@ fn admin(s: Section<'_>) -> AdminEntry {
     };
     s.finish();
     entry
+}
+
+fn journal(s: Section<'_>) -> Option<JournalEntry> {
+    const REMEDY: &str = "write dir = \"journal\"";
+    let dir = s.required("dir", REMEDY, s.parsed("dir", value::text));
+    let file_bytes = s.parsed("max_file", value::size(1 << 20..=1 << 40));
+    let files = s.number("max_files", 1..=1_000_000);
+    s.finish();
+    Some(JournalEntry {
+        dir: dir?.value,
+        file_bytes: file_bytes.map_or(64 << 20, |at| at.value),
+        files: files.map_or(16, |at| at.value),
+    })
 }
 
 fn cdr(s: Section<'_>) -> Option<String> {

@@ -26,6 +26,7 @@ use intertrunk_policy::Options;
 use intertrunk_proto::{PolicyId, Snapshot};
 
 use crate::memory::Memory;
+use crate::observe::journal::JournalRules;
 use crate::resolve::Dns;
 use crate::tables::Tables;
 use crate::transport::StreamRules;
@@ -58,6 +59,8 @@ pub struct Built {
     pub admin: Option<Admin>,
     /// Folder of call records; none are written if absent.
     pub cdr: Option<PathBuf>,
+    /// Where decisions are kept for replay; none are if absent.
+    pub journal: Option<JournalRules>,
     /// Keys that are right but have no effect, and the like.
     pub warnings: Vec<Fault>,
 }

@@ -233,7 +233,6 @@ fn what_cannot_work_yet_is_said() {
         "trunk[0].balance",
         "trunk[0].reserve_emergency",
         "hep",
-        "journal",
     ];
     assert_eq!(keys, expected);
     let text = built.warnings[0].to_string();

@@ -3,18 +3,22 @@
 //! One change at a time, on the thread that asks for it, never on a shard: compiling takes long.
 //! All or nothing: everything is checked before the first shard hears of it.
 
+use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use intertrunk_policy::{GenerationInfo, LoadFault, Slot, SlotFault, World};
+use intertrunk_policy::{
+    CanaryRules, GenerationInfo, LoadFault, Slot, SlotFault, SlotStatus, World,
+};
 use intertrunk_proto::{Listener, PolicyId};
 use serde::Serialize;
 
 use super::{Node, Running, Unresponsive, with_listeners};
 use crate::config::{self, Admin, Built, Faults, Interner, PolicySource};
 use crate::mailbox::Order;
+use crate::observe::journal::JournalRules;
 use crate::resolve::Resolver;
 use crate::staging::faults_of;
 use crate::world::Live;
@@ -32,6 +36,7 @@ pub(super) struct State {
     shards: u16,
     admin: Option<Admin>,
     cdr: Option<PathBuf>,
+    journal: Option<JournalRules>,
     /// Runs once a peer is known by its name.
     resolver: Option<Resolver>,
 }
@@ -49,6 +54,14 @@ pub enum ChangeFault {
         name: Arc<str>,
         /// What is wrong with it.
         fault: LoadFault,
+    },
+    /// The file of its settings.
+    #[error("{} cannot be read: {source}", path.display())]
+    Settings {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
     },
     /// Nothing to promote or to go back to.
     #[error("policy `{name}`: {fault}")]
@@ -99,6 +112,7 @@ impl State {
             shards: built.shards,
             admin: built.admin,
             cdr: built.cdr,
+            journal: built.journal,
             resolver,
         }
     }
@@ -116,15 +130,19 @@ pub(super) fn follow(resolver: &mut Option<Resolver>, built: &Built) -> io::Resu
 }
 
 impl Node {
-    /// Compiles and checks a module for a policy, with the policy's settings and cases. Calls notice
-    /// nothing until it is promoted.
+    /// Compiles and checks a module for a policy, with the policy's cases and its settings as their
+    /// file has them now, so that both can be promoted together. Calls notice nothing until then.
     pub fn stage(&self, policy: &str, wasm: &[u8]) -> Result<GenerationInfo, ChangeFault> {
         let state = self.change();
         let (running, slot) = self.slot(policy)?;
         let source = state.policies.iter().find(|source| *source.name == *policy);
         let source = source.ok_or_else(|| ChangeFault::UnknownPolicy(policy.to_owned()))?;
+        let config = match &source.config_path {
+            Some(path) => read_settings(path)?,
+            None => String::new(),
+        };
         let staged = slot
-            .stage(wasm, &source.config, &running.world, &source.suites)
+            .stage(wasm, &config, &running.world, &source.suites)
             .map_err(|fault| ChangeFault::Load {
                 name: Arc::clone(slot.name()),
                 fault,
@@ -133,20 +151,50 @@ impl Node {
         Ok(staged)
     }
 
-    /// Puts the staged generation live for all calls that come from now on.
-    pub fn promote(&self, policy: &str) -> Result<GenerationInfo, ChangeFault> {
+    /// Puts the staged generation live for all calls that come from now on; with a hash, only if it
+    /// is the staged one's.
+    pub fn promote(
+        &self,
+        policy: &str,
+        sha256: Option<&str>,
+    ) -> Result<GenerationInfo, ChangeFault> {
         let _one_at_a_time = self.change();
-        promote(&self.slot(policy)?.1)
+        promote(&self.slot(policy)?.1, sha256)
+    }
+
+    /// Lets the staged generation decide in the shadow of the live one.
+    pub fn shadow(&self, policy: &str) -> Result<GenerationInfo, ChangeFault> {
+        let _one_at_a_time = self.change();
+        let slot = self.slot(policy)?.1;
+        let shadow = slot.shadow().map_err(of_slot(&slot))?;
+        tracing::info!(
+            policy,
+            generation = shadow.generation,
+            "policy in the shadow"
+        );
+        Ok(shadow)
+    }
+
+    /// Lets the staged generation decide for a share of the new calls.
+    pub fn canary(&self, policy: &str, rules: CanaryRules) -> Result<GenerationInfo, ChangeFault> {
+        let _one_at_a_time = self.change();
+        let slot = self.slot(policy)?.1;
+        let canary = slot.start_canary(rules).map_err(of_slot(&slot))?;
+        let (generation, percent) = (canary.generation, rules.percent);
+        tracing::info!(policy, generation, percent, "policy decides as a canary");
+        Ok(canary)
+    }
+
+    /// The policy's slot as people see it.
+    pub fn policy(&self, policy: &str) -> Result<SlotStatus, ChangeFault> {
+        Ok(self.slot(policy)?.1.status())
     }
 
     /// Puts the generation before the live one back.
     pub fn rollback(&self, policy: &str) -> Result<GenerationInfo, ChangeFault> {
         let _one_at_a_time = self.change();
         let slot = self.slot(policy)?.1;
-        let live = slot.rollback().map_err(|fault| ChangeFault::Slot {
-            name: Arc::clone(slot.name()),
-            fault,
-        })?;
+        let live = slot.rollback().map_err(of_slot(&slot))?;
         tracing::info!(policy, generation = live.generation, "policy rolled back");
         Ok(live)
     }
@@ -167,7 +215,7 @@ impl Node {
         follow(&mut state.resolver, &built)?;
         let promoted = staged
             .iter()
-            .map(|slot| promote(slot))
+            .map(|slot| promote(slot, None))
             .collect::<Result<_, _>>()?;
         let running = Arc::new(Running {
             snapshot,
@@ -250,11 +298,22 @@ impl Node {
     }
 }
 
-fn promote(slot: &Slot) -> Result<GenerationInfo, ChangeFault> {
-    let live = slot.promote().map_err(|fault| ChangeFault::Slot {
+fn read_settings(path: &Path) -> Result<String, ChangeFault> {
+    fs::read_to_string(path).map_err(|source| ChangeFault::Settings {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn of_slot(slot: &Slot) -> impl Fn(SlotFault) -> ChangeFault {
+    |fault| ChangeFault::Slot {
         name: Arc::clone(slot.name()),
         fault,
-    })?;
+    }
+}
+
+fn promote(slot: &Slot, sha256: Option<&str>) -> Result<GenerationInfo, ChangeFault> {
+    let live = slot.promote_only(sha256).map_err(of_slot(slot))?;
     tracing::info!(policy = %slot.name(), generation = live.generation, "policy promoted");
     Ok(live)
 }
@@ -275,10 +334,12 @@ fn until_restart(state: &State, built: &Built) -> impl Iterator<Item = &'static 
     let shards = state.shards != built.shards;
     let admin = state.admin != built.admin;
     let cdr = state.cdr != built.cdr;
+    let journal = state.journal != built.journal;
     [
         shards.then_some("`node.shards` changes with the next start"),
         admin.then_some("`admin` changes with the next start"),
         cdr.then_some("`cdr` changes with the next start"),
+        journal.then_some("`journal` changes with the next start"),
     ]
     .into_iter()
     .flatten()

@@ -29,6 +29,7 @@ use crate::config::{Built, Faults, Interner};
 use crate::mailbox::{Mailbox, Order, mailbox};
 use crate::observe::Observer;
 use crate::observe::cdr::{RecordKeeper, RecordQueue};
+use crate::observe::journal::{JournalKeeper, JournalQueue};
 use crate::observe::metrics::Counters;
 use crate::shard::{MAILBOX, Parts, Pulse, Shard, Share};
 use crate::staging;
@@ -72,6 +73,14 @@ pub enum NodeFault {
         /// What the system says.
         source: io::Error,
     },
+    /// The folder of decisions.
+    #[error("decisions cannot be written to {dir}: {source}; create it or change `journal.dir`")]
+    Journal {
+        /// The folder.
+        dir: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The operating system.
     #[error("the system refuses threads, polls or randomness: {0}")]
     System(#[from] io::Error),
@@ -93,6 +102,7 @@ pub struct Node {
     mailboxes: Arc<[Mailbox]>,
     counters: Vec<Arc<Counters>>,
     records: RecordKeeper,
+    journal: JournalKeeper,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -113,11 +123,23 @@ impl Node {
                     dir: built.cdr.clone().unwrap_or_default(),
                     source,
                 })?;
+        let (journal, decisions) =
+            JournalKeeper::start(built.journal.clone(), Arc::clone(&record_counters)).map_err(
+                |source| NodeFault::Journal {
+                    dir: built
+                        .journal
+                        .as_ref()
+                        .map(|it| it.dir.clone())
+                        .unwrap_or_default(),
+                    source,
+                },
+            )?;
         let mut start = Start {
             clock,
             engine: &engine,
             running: &running,
             queue,
+            decisions,
             seed: [0; 32],
         };
         match options.seed {
@@ -140,6 +162,7 @@ impl Node {
             mailboxes,
             counters,
             records,
+            journal,
             threads: Mutex::new(threads),
             engine,
         })
@@ -252,6 +275,7 @@ impl Node {
             }
         }
         self.records.finish();
+        self.journal.finish();
     }
 
     /// Gives an order to every shard, and returns when all have carried it out.
@@ -325,6 +349,7 @@ struct Start<'n> {
     engine: &'n Engine,
     running: &'n Arc<Running>,
     queue: RecordQueue,
+    decisions: JournalQueue,
     seed: [u8; 32],
 }
 
@@ -373,7 +398,7 @@ impl Start<'_> {
                 streams,
                 inbox,
                 mailboxes: Arc::clone(&mailboxes),
-                observer: Observer::new(set, self.queue.clone()),
+                observer: Observer::new(set, self.queue.clone(), self.decisions.clone()),
             };
             let thread = thread::Builder::new().name(format!("shard-{shard}"));
             threads.push(thread.spawn(move || Shard::new(parts).run())?);

@@ -68,6 +68,8 @@ counts! {
     FaultQuarantined = "policy_faults" { "kind=\"quarantined\"" }, "Decisions that a fallback made.";
     FaultVerdict = "policy_faults" { "kind=\"verdict\"" }, "Decisions that a fallback made.";
     LateAnswers = "answers_late", "Answers of policies that came too late to matter.";
+    DecisionsWritten = "decisions_written", "Decisions written to their journal.";
+    DecisionsLost = "decisions_lost", "Decisions that the journal and the shadows did not get.";
     RecordsWritten = "records_written", "Call records written to their file.";
     RecordsLost = "records_lost", "Call records that could not be written.";
 }

@@ -2,6 +2,7 @@
 //! line and, for a call that ended, a record. Never changes what happens to a call.
 
 pub mod cdr;
+pub mod journal;
 pub mod log;
 pub mod metrics;
 mod stderr;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use intertrunk_proto::{Event, Snapshot};
 
 use cdr::RecordQueue;
+use journal::JournalQueue;
 use metrics::{Count, Counters};
 
 /// The observer of one shard.
@@ -18,17 +20,27 @@ use metrics::{Count, Counters};
 pub struct Observer {
     counters: Arc<Counters>,
     records: RecordQueue,
+    journal: JournalQueue,
 }
 
 impl Observer {
     /// One that counts into `counters`.
-    pub fn new(counters: Arc<Counters>, records: RecordQueue) -> Observer {
-        Observer { counters, records }
+    pub fn new(counters: Arc<Counters>, records: RecordQueue, journal: JournalQueue) -> Observer {
+        Observer {
+            counters,
+            records,
+            journal,
+        }
     }
 
     /// Its counters, for what the shell itself counts.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Where decisions go.
+    pub fn journal(&self) -> &JournalQueue {
+        &self.journal
     }
 
     /// Takes note of a fact.

@@ -12,6 +12,7 @@ use super::*;
 use crate::mailbox::{DATAGRAMS_MAX, mailbox};
 use crate::memory::Memory;
 use crate::observe::cdr::RecordKeeper;
+use crate::observe::journal::JournalKeeper;
 use crate::observe::metrics::Counters;
 use crate::transport;
 
@@ -64,6 +65,7 @@ fn bench() -> Bench {
     let counters = Arc::<Counters>::default();
     let clock = Clock::start();
     let (_, records) = RecordKeeper::start(None, clock, Arc::clone(&counters)).unwrap();
+    let (_, decisions) = JournalKeeper::start(None, Arc::clone(&counters)).unwrap();
     let trunk = trunk_of(&peer);
     let listeners = bound.listeners.iter().map(|l| Listener::clone(l)).collect();
     let policy = Policy {
@@ -95,7 +97,7 @@ fn bench() -> Bench {
         streams,
         inbox,
         mailboxes: [mine, theirs].into(),
-        observer: Observer::new(Arc::clone(&counters), records),
+        observer: Observer::new(Arc::clone(&counters), records, decisions),
     });
     Bench {
         shard,

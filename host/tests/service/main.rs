@@ -7,6 +7,7 @@ mod calls;
 mod certificates;
 mod host;
 mod hostile;
+mod life;
 mod line;
 mod misdeeds;
 mod name_server;

@@ -4,6 +4,7 @@
 
 mod bounds;
 mod decide;
+mod evidence;
 mod guests;
 mod load;
 mod quarantine;

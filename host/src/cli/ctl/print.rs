@@ -35,6 +35,7 @@ pub const POLICIES: &[Column] = &[
     Column("LIVE", "/live/generation"),
     Column("VERSION", "/live/version"),
     Column("STAGED", "/staged/generation"),
+    Column("CANARY %", "/canary/percent"),
     Column("PREVIOUS", "/previous/generation"),
     Column("DECISIONS", "/decisions"),
     Column("QUARANTINED", "/quarantined"),

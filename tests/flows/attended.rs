@@ -245,3 +245,28 @@ fn replaces_that_are_refused() {
         "the call was over"
     );
 }
+
+/// K1, RFC 3891 §3: a newcomer gives up before the party that stays has taken its session: that is asked
+/// no more, and the dialog is as it was.
+#[test]
+fn newcomer_gives_up() {
+    let mut w = routed();
+    let first = talk(&mut w, "1");
+    w.ua("gw-a")
+        .renegotiate(Renegotiation::AcceptsAfter(ms(5_000)));
+    let headers = vec![(
+        "Replaces".to_owned(),
+        w.ua("pbx-a").replaces(&first).unwrap(),
+    )];
+    let errand = Errand {
+        cancel: Some(ms(500)),
+        headers,
+        ..Errand::to("9")
+    };
+    let now = w.now;
+    w.ua("pbx-a").place(&errand, now);
+    w.run(ms(10_000));
+    assert_eq!((w.calls().len(), w.state("pbx-a").active()), (1, 1));
+    hang_up(&mut w, "gw-a");
+    check("newcomer_gives_up", &mut w);
+}

@@ -19,6 +19,8 @@ pub struct Wire {
     cseqs: HashMap<(Bytes, [Option<Bytes>; 2]), u32>,
     /// Status of final answers, by destination, branch and method.
     finals: HashMap<(SocketAddr, String, Method), u16>,
+    /// To tag of the answer to a CANCEL, by destination and branch.
+    cancelled: HashMap<(SocketAddr, String), Bytes>,
     /// Last session description by Call-ID.
     descriptions: HashMap<Bytes, Description>,
 }
@@ -175,6 +177,17 @@ impl Wire {
             !of_a_call || code < 300 || answer.cseq() > 1 || cause.starts_with(b"Q.850;cause="),
             "failure without a cause",
         );
+        let place = (to, branch.to_owned());
+        let tag = Bytes::copy_from_slice(answer.to_tag().unwrap_or_default());
+        if method == Method::Cancel && code == 200 {
+            self.cancelled.insert(place, tag);
+        } else if method == Method::Invite && code == 487 {
+            let same = self
+                .cancelled
+                .get(&place)
+                .is_none_or(|of_cancel| *of_cancel == tag);
+            unless(same, "another tag than the CANCEL's answer");
+        }
         let key = (to, branch.to_owned(), method);
         match self.finals.get(&key) {
             // What was shed without a transaction has come again, and is taken.

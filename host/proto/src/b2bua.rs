@@ -268,7 +268,10 @@ impl B2bua {
             );
         }
         let server = self.core.table.open(cancel, flow, None);
-        let tag = self.core.rng.token().to_string();
+        // The tag of the answer that the INVITE will get (RFC 3261 §9.2).
+        let call = self.calls.get(key);
+        let tag = call.and_then(|call| call.tag_for(invite));
+        let tag = tag.unwrap_or_else(|| self.core.rng.token()).to_string();
         let ok = reply(cancel, 200, "OK", Some(&tag), Some(flow.remote)).finish(None);
         self.core.respond(server, 200, ok);
         if self.core.table.is_pending(invite)

@@ -2,7 +2,7 @@
 //!
 //! Each leg acknowledges, numbers and ends its own dialog.
 
-use intertrunk_sip::{Message, Method, Name, reply};
+use intertrunk_sip::{Message, Method, Name, Token, reply};
 
 use super::leg::Body;
 use super::reason::{Because, q850_in};
@@ -217,7 +217,7 @@ impl Call {
         }
     }
 
-    /// CANCEL: of the call's INVITE, or of a relayed re-INVITE.
+    /// CANCEL: of the call's INVITE, of a newcomer's, or of a relayed re-INVITE.
     pub(crate) fn cancelled(&mut self, server: ServerKey, cancel: &Message, core: &mut Core) {
         if server == self.a_server {
             self.note_request(LegId::A, false, &Method::Cancel, core);
@@ -228,9 +228,22 @@ impl Call {
             .iter()
             .position(|r| r.server == server && r.request.is_some() && r.cancel == Cancel::No);
         if let Some(place) = pending {
+        } else if self.newcomer_of(server).is_some() {
+            self.give_up_own(core);
+            self.change_failed(487, core);
+            self.rearm(core);
             self.give_up_relay(place, core);
             self.rearm(core);
         }
+    /// Our tag in the answer to an INVITE that began one of our dialogs.
+    pub(crate) fn tag_for(&self, server: ServerKey) -> Option<Token> {
+        let leg = match server == self.a_server {
+            true => LegId::A,
+            false => self.newcomer_of(server)?,
+        };
+        self.leg(leg).map(|l| l.dialog.local_tag)
+    }
+
     }
 
     /// Timers of the bridge: a 2xx that nobody acknowledges, the longest duration.

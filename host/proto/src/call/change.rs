@@ -178,6 +178,16 @@ impl Call {
 
     /// The newcomer stays out: its INVITE gets this code, or it has answered ours and gets a BYE.
     fn dismiss_newcomer(&mut self, change: &Change, code: u16, core: &mut Core) {
+    /// The newcomer whose INVITE, which came in by itself, is this one.
+    pub(super) fn newcomer_of(&self, server: ServerKey) -> Option<LegId> {
+        let change = self.change.as_ref()?;
+        let incoming = change.incoming.filter(|i| i.server == server);
+        match change.step {
+            Step::Joining { newcomer } => incoming.map(|_| newcomer),
+            Step::Asking { .. } | Step::Dialling => None,
+        }
+    }
+
         let Step::Joining { newcomer } = change.step else {
             return;
         };

@@ -11,6 +11,7 @@ mod identity;
 mod overload;
 mod reasons;
 mod redirected;
+mod referred;
 mod refused;
 mod reliable;
 mod renegotiated;

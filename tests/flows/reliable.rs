@@ -96,7 +96,10 @@ fn a_trunk_without_it() {
     let mut w = World::with_trunks(1, Weather::default(), mood(), without);
     gw_a(&mut w, describes(true));
     call(&mut w, &knows("Supported"));
-    assert_eq!(said(&w, &Method::Invite, 0, Name::Supported), ["timer"]);
+    assert_eq!(
+        said(&w, &Method::Invite, 0, Name::Supported),
+        ["timer, replaces"]
+    );
     assert_eq!(said(&w, &Method::Invite, 183, Name::Require), [""]);
     let mut w = World::with_trunks(1, Weather::default(), mood(), without);
     call(&mut w, &knows("Require"));
@@ -129,7 +132,10 @@ fn delayed_offer_of_a_caller_without_it() {
         ..describes(true)
     };
     let w = flow("delayed_offer_of_a_caller_without_it", &errand, ring);
-    assert_eq!(said(&w, &Method::Invite, 0, Name::Supported), ["timer"]);
+    assert_eq!(
+        said(&w, &Method::Invite, 0, Name::Supported),
+        ["timer, replaces"]
+    );
 }
 
 /// K10: a lost 183 is sent again by us, a lost PRACK by the caller; the callee hears one PRACK.

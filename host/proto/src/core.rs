@@ -97,10 +97,15 @@ impl Core {
 
     /// A Call-ID that hashes to this shard.
     pub(crate) fn mint_call_id(&mut self) -> String {
+        self.mint_call_id_of(self.shard)
+    }
+
+    /// A Call-ID that hashes to that one.
+    pub(crate) fn mint_call_id_of(&mut self, shard: u16) -> String {
         loop {
             let halves = [self.rng.token().text(), self.rng.token().text()];
             let candidate = halves.as_flattened();
-            if owner_shard(candidate, self.call_id_key, self.shards) == self.shard {
+            if owner_shard(candidate, self.call_id_key, self.shards) == shard {
                 return String::from_utf8(candidate.to_vec()).expect("tokens are ASCII");
             }
         }

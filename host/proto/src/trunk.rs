@@ -191,11 +191,16 @@ impl Redirects {
 pub struct TransferRules {
     /// A REFER of theirs is taken (RFC 3515).
     pub may_refer: bool,
+    /// They take REFER: what the other side of a call asks for is passed on to them.
+    pub takes_refer: bool,
 }
 
 impl Default for TransferRules {
     fn default() -> Self {
-        Self { may_refer: true }
+        Self {
+            may_refer: true,
+            takes_refer: false,
+        }
     }
 }
 

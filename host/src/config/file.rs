@@ -215,6 +215,7 @@ fn trunk(s: Section<'_>) -> TrunkEntry {
         },
         transfers: TransferRules {
             may_refer: s.flag("may_refer").unwrap_or(true),
+            takes_refer: s.flag("takes_refer").unwrap_or(false),
         },
         pass_headers: s
             .list("pass_headers", value::header_name)

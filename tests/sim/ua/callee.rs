@@ -213,6 +213,7 @@ impl Ua {
                 200
             }
             Method::Prack => self.pracked(side, dialog, request, now),
+            Method::Refer => self.referred(side, request, now),
             Method::Invite if self.has_pending_offer(side) => 491,
             Method::Update if request.has_body() && self.has_pending_offer(side) => 491,
             Method::Invite => match side.manner.renegotiation {

@@ -11,6 +11,7 @@ mod crash;
 mod manner;
 mod media;
 mod refer;
+mod referred;
 mod reliable;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ use self::crash::State;
 pub use self::manner::{
     Errand, Final, Manner, Renegotiation, Ring, random_manner, random_renegotiation,
 };
+use self::referred::Referred;
 use crate::ms;
 
 const T1: Duration = ms(500);
@@ -158,6 +160,8 @@ pub struct Ua {
     pub strict: bool,
     /// Under a schedule: deeds are not done when their time comes, but when it is their turn.
     pub by_choice: bool,
+    /// What it does with a REFER.
+    pub referred: Referred,
     secrets: [String; 3],
     state: State,
     serial: u32,
@@ -179,6 +183,7 @@ impl Ua {
             patience: T1 * 64,
             strict: true,
             by_choice: false,
+            referred: Referred::default(),
             secrets: [
                 address.ip().to_string(),
                 format!("agent-{name}"),
@@ -367,6 +372,7 @@ impl Ua {
             }
             (Some(mut side), false) => {
                 self.responded(&mut side, &message, now);
+                self.tell_referrer(&side.call_id, &message, now);
                 Some(side)
             }
             (None, _) if self.has_forgotten(&message) => None,

@@ -1,7 +1,8 @@
 //! What a user agent does when it is told to: it transfers its latest call, or hangs it up.
 
+use bytes::Bytes;
 use intertrunk_proto::Instant;
-use intertrunk_sip::{Builder, Method, Name};
+use intertrunk_sip::{Method, Name};
 
 use super::{Client, Renegotiation, Side, T1, Ua};
 
@@ -40,9 +41,13 @@ impl Ua {
         b.header(Name::ReferTo, refer_to);
         b.header_fmt(
             Name::ReferredBy,
-            format_args!("<sip:agent-{}@{}>", self.name, self.address),
+            format_args!("<sip:0100@{};cid=1@{}>", self.address, self.name),
         );
-        self.send(&mut side, b, (Method::Refer, branch, cseq), more, now);
+        for (name, value) in more {
+            b.other(name, value);
+        }
+        let bytes = b.finish(None);
+        self.send(&mut side, bytes, (Method::Refer, branch, cseq), now);
         self.sides.insert(side.call_id.clone(), side);
     }
 
@@ -54,23 +59,22 @@ impl Ua {
         let branch = format!("z9hG4bK{}", self.token("b"));
         side.dialogs[0].cseq += 1;
         let cseq = side.dialogs[0].cseq;
-        let b = self.head(&side, 0, &Method::Subscribe, &branch, cseq);
-        self.send(&mut side, b, (Method::Subscribe, branch, cseq), lines, now);
-        self.sides.insert(side.call_id.clone(), side);
-    }
-
-    fn send(
-        &mut self,
-        side: &mut Side,
-        mut b: Builder,
-        (method, branch, cseq): (Method, String, u32),
-        more: &[(&str, &str)],
-        now: Instant,
-    ) {
-        for (name, value) in more {
+        let mut b = self.head(&side, 0, &Method::Subscribe, &branch, cseq);
+        for (name, value) in lines {
             b.other(name, value);
         }
         let bytes = b.finish(None);
+        self.send(&mut side, bytes, (Method::Subscribe, branch, cseq), now);
+        self.sides.insert(side.call_id.clone(), side);
+    }
+
+    pub(super) fn send(
+        &mut self,
+        side: &mut Side,
+        bytes: Bytes,
+        (method, branch, cseq): (Method, String, u32),
+        now: Instant,
+    ) {
         self.out.push(bytes.clone());
         side.clients.push(Client {
             method,

@@ -38,23 +38,30 @@ impl B2bua {
         let found = Token::parse(&named.to_tag).and_then(|tag| self.core.legs.get(&tag).copied());
         let call = found.and_then(|(key, leg)| {
             let call = self.calls.get_mut(key)?;
-            let right = call.is_named(leg, &named.call_id, &named.from_tag);
-            right.then_some((call, key, leg))
+            let ticket = call.is_ticket(leg, &named, by, &self.core);
+            let right = ticket || call.is_named(leg, &named.call_id, &named.from_tag);
+            right.then_some((call, key, leg, ticket))
         });
-        let Some((call, key, leg)) = call else {
+        let Some((call, key, leg, ticket)) = call else {
             return self.answer(flow, &invite, 481);
         };
-        if let Err(code) = call.may_replace(leg, named.early_only, by, &self.core) {
+        // A ticket was given to this trunk by the dialog's own.
+        let owner = Some(by).filter(|_| !ticket);
+        if let Err(code) = call.may_replace(leg, named.early_only, owner, &self.core) {
             return self.answer(flow, &invite, code);
         }
         // The guard between trunks holds for parties that are joined, too.
         let stays = invite.header_named(within::STAYS).next();
         let stays = stays.filter(|_| flow.shard().is_some());
         let stays = stays.and_then(|id| std::str::from_utf8(id).ok()?.parse().ok());
-        let stays = stays.and_then(|id| self.core.snapshot.trunk(TrunkId(id)));
+        let stays = stays.map_or(by, TrunkId);
+        let joins = self
+            .core
+            .snapshot
+            .trunk(stays)
+            .filter(|_| ticket || stays != by);
         let beyond = call.trunk_beyond(leg);
-        if let (Some(stays), Some(beyond)) = (stays, beyond)
-            && stays.id != by
+        if let (Some(stays), Some(beyond)) = (joins, beyond)
             && is_toll(stays, beyond)
         {
             return self.answer(flow, &invite, 403);

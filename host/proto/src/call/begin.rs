@@ -84,6 +84,7 @@ impl Call {
             own_offer: None,
             redirects: 0,
             transfers: 0,
+            referrals: Vec::new(),
             why: Because::Unsaid,
             open: 1,
             alarm: Alarm::default(),

@@ -84,15 +84,13 @@ impl Call {
         }
         match method {
             Method::Bye => self.bye(&r, core),
-            Method::Refer => self.refer(&r, core),
-            Method::Subscribe => self.subscribe(&r, core),
+            Method::Refer => self.refer(r, core),
+            Method::Subscribe => self.subscribe(r, core),
+            Method::Notify => self.notified(r, core),
             Method::Prack => self.pracked(r, core),
-            Method::Invite
-            | Method::Info
-            | Method::Update
-            | Method::Message
-            | Method::Notify
-            | Method::Options => self.relay(r, core),
+            Method::Invite | Method::Info | Method::Update | Method::Message | Method::Options => {
+                self.relay(r, core);
+            }
             Method::Ack
             | Method::Cancel
             | Method::Register
@@ -228,13 +226,15 @@ impl Call {
             .iter()
             .position(|r| r.server == server && r.request.is_some() && r.cancel == Cancel::No);
         if let Some(place) = pending {
+            self.give_up_relay(place, core);
+            self.rearm(core);
         } else if self.newcomer_of(server).is_some() {
             self.give_up_own(core);
             self.change_failed(487, core);
             self.rearm(core);
-            self.give_up_relay(place, core);
-            self.rearm(core);
         }
+    }
+
     /// Our tag in the answer to an INVITE that began one of our dialogs.
     pub(crate) fn tag_for(&self, server: ServerKey) -> Option<Token> {
         let leg = match server == self.a_server {
@@ -242,8 +242,6 @@ impl Call {
             false => self.newcomer_of(server)?,
         };
         self.leg(leg).map(|l| l.dialog.local_tag)
-    }
-
     }
 
     /// Timers of the bridge: a 2xx that nobody acknowledges, the longest duration.

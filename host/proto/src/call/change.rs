@@ -18,6 +18,7 @@
 //!
 //! - `replaces`: INVITE with Replaces
 //! - `refer`: REFER, and what is asked and dialled for it
+//! - `referral`: REFER that the other side carries out, which changes nothing here
 //! - `notify`: what the transferor learns
 //! - `join`: the re-INVITE, and the end of a change
 
@@ -165,8 +166,9 @@ impl Call {
         }
     }
 
-    /// The call ends while a change is under way, so that ends too.
+    /// The call ends, and with it a change that is under way and all that was passed on.
     pub(super) fn drop_change(&mut self, core: &mut Core) {
+        self.end_referrals(None, core);
         self.notify(487, true, core);
         if let Some(change) = self.change.take() {
             if let Step::Asking { ask, .. } = change.step {
@@ -176,8 +178,6 @@ impl Call {
         }
     }
 
-    /// The newcomer stays out: its INVITE gets this code, or it has answered ours and gets a BYE.
-    fn dismiss_newcomer(&mut self, change: &Change, code: u16, core: &mut Core) {
     /// The newcomer whose INVITE, which came in by itself, is this one.
     pub(super) fn newcomer_of(&self, server: ServerKey) -> Option<LegId> {
         let change = self.change.as_ref()?;
@@ -188,6 +188,8 @@ impl Call {
         }
     }
 
+    /// The newcomer stays out: its INVITE gets this code, or it has answered ours and gets a BYE.
+    fn dismiss_newcomer(&mut self, change: &Change, code: u16, core: &mut Core) {
         let Step::Joining { newcomer } = change.step else {
             return;
         };

@@ -244,7 +244,11 @@ pub(super) const TABLE: &[(&str, Rule, &str)] = &[
         "of one transfer, which is carried out leg by leg",
     ),
     ("Refer-To", Ends, "a target as the other side sees it"),
-    ("Referred-By", Ends, "an address within the other side"),
+    (
+        "Referred-By",
+        Anew,
+        "who transferred the call, between trusted trunks",
+    ),
     ("Reject-Contact", Crosses, "a wish about the called side"),
     ("Relayed-Charge", Listed, "whom one operator charges"),
     (

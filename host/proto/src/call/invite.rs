@@ -6,7 +6,7 @@ use intertrunk_sip::{Line, Message, Name, Token};
 use super::attempt::Dialled;
 use super::history::{self, Tried, Way};
 use super::leg::Leg;
-use super::passing::is_named;
+use super::passing::{SUPPORTED, is_named};
 use super::privacy::{names_the_caller, put_privacy};
 use crate::ask::{Candidate, Cause, Query};
 use crate::core::Core;
@@ -39,8 +39,10 @@ pub(super) fn print_invite(leg: &mut Leg, o: &Outgoing<'_>, core: &mut Core) -> 
         b.header(Name::Allow, leg.allow());
     }
     let reliable = o.reliable && leg.trunk.extensions.prack;
-    let supported = if reliable { "100rel, timer" } else { "timer" };
-    b.header(Name::Supported, supported);
+    match reliable {
+        true => b.header_fmt(Name::Supported, format_args!("100rel, {SUPPORTED}")),
+        false => b.header(Name::Supported, SUPPORTED),
+    };
     leg.print_timer(&mut b);
     if let Some(asserted) = &o.dialled.asserted
         && !edits.touch(Name::PAssertedIdentity)
@@ -54,6 +56,11 @@ pub(super) fn print_invite(leg: &mut Leg, o: &Outgoing<'_>, core: &mut Core) -> 
     let number = &o.query.call.request_uri.user;
     hops::put(&mut b, o.invite, ingress, number, core.call_id_key);
     let crossing = leg.crossing(o.from);
+    if !edits.touch(Name::ReferredBy)
+        && let Some(by) = crossing.referred_by(o.invite)
+    {
+        b.header(Name::ReferredBy, by);
+    }
     if !edits.touch(Name::HistoryInfo) && !edits.touch(Name::Diversion) {
         let way = Way {
             crossing,

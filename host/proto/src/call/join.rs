@@ -193,6 +193,7 @@ impl Call {
         };
         let bridge = Bridge { near, far };
         self.phase = Phase::Talking(bridge);
+        self.end_referrals(Some(change.leaves), core);
         self.hang_up(change.leaves, core);
         self.leave(change.leaves);
         if self.leg(newcomer).is_some_and(|l| l.over) {

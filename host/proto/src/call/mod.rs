@@ -16,6 +16,7 @@
 //! - `bridge`: ACK, BYE and what ends an answered call
 //! - `offer`: who may ask for another session, and who has to wait
 //! - `change`, `refer`, `replaces`, `notify`, `join`: a party of an answered call changes
+//! - `referral`: a REFER that the other side carries out
 //! - `provisional`: 18x and PRACK
 //! - `refresh`: session timers
 //! - `relay`: requests that cross from one leg to the other
@@ -43,6 +44,7 @@ mod provisional;
 mod reason;
 mod redirect;
 mod refer;
+mod referral;
 mod refresh;
 mod relay;
 mod replaces;
@@ -67,6 +69,7 @@ pub(crate) use self::passing::allow;
 use self::provisional::CallerEarly;
 use self::reason::Because;
 pub(crate) use self::reason::{Q850, q850_of};
+use self::referral::Referral;
 use self::relay::Relay;
 pub(crate) use self::relay::RelayId;
 pub(crate) use self::replaces::Newcomer;
@@ -178,6 +181,8 @@ pub(crate) struct Call {
     redirects: u8,
     /// Transfers so far.
     transfers: u8,
+    /// REFERs that the other side carries out, while it tells of them.
+    referrals: Vec<Referral>,
     story: Story,
     /// What the host's BYE or CANCEL to a side that has not ended the call itself says.
     why: Because,

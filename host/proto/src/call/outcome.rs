@@ -11,6 +11,7 @@ use intertrunk_sip::{Message, Method, Name, reply};
 
 use super::attempt::{Attempt, AttemptId, AttemptState, Leg2xx, Order};
 use super::leg::Body;
+use super::passing::SUPPORTED;
 use super::reason::{Because, q850_in};
 use super::redirect::places_in;
 use super::story::millis;
@@ -235,6 +236,7 @@ impl Call {
         }
         b.header(Name::Contact, self.a.contact());
         b.header(Name::Allow, self.a.allow());
+        b.header(Name::Supported, SUPPORTED);
         if let Some(rseq) = rseq {
             b.header(Name::Require, "100rel");
             b.header_fmt(Name::RSeq, format_args!("{rseq}"));
@@ -243,7 +245,8 @@ impl Call {
             self.a.answer_timer(&mut b, invite, core);
         }
         if let Some(attempt) = self.attempts.get(usize::from(id.0)) {
-            self.a.crossing(&attempt.leg.trunk).put(&mut b, response);
+            let crossing = self.a.crossing(&attempt.leg.trunk);
+            crossing.put(&mut b, response, |_| false);
         }
         if let Some(described) = session.and_then(Body::of) {
             b.header(Name::ContentType, &described.content_type);

@@ -20,6 +20,9 @@ const ALLOW: &str =
 const ALLOW_NO_REFER: &str =
     "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, MESSAGE, NOTIFY";
 
+/// Extensions that we know with every trunk: session timers, and dialogs that take another's place.
+pub(super) const SUPPORTED: &str = "timer, replaces";
+
 /// Methods that we take from the peers of a trunk.
 pub(crate) fn allow(trunk: &Trunk) -> &'static str {
     match trunk.transfers.may_refer {
@@ -47,9 +50,9 @@ pub(super) struct Crossing<'a> {
 
 impl Crossing<'_> {
     /// Copies the headers of an answer, or of a request within a dialog, and says who is there if
-    /// the sender asserts it.
-    pub(super) fn put(&self, b: &mut Builder, message: &Message) {
-        self.put_lines(b, message, |_| false);
+    /// the sender asserts it; see [`Crossing::put_lines`].
+    pub(super) fn put(&self, b: &mut Builder, message: &Message, skip: impl Fn(&Line<'_>) -> bool) {
+        self.put_lines(b, message, skip);
         put_asserted(b, message, self);
     }
 

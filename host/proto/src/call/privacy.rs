@@ -154,6 +154,24 @@ pub(super) fn put_asserted(b: &mut Builder, message: &Message, crossing: &Crossi
     }
 }
 
+impl Crossing<'_> {
+    /// Who transferred the call, as a message says (RFC 3892), under our host; only if both sides are
+    /// trusted. Its parameters name a body of the other side, which stays behind.
+    pub(super) fn referred_by(&self, message: &Message) -> Option<String> {
+        if !self.from.identity.trusted || !self.to.identity.trusted {
+            return None;
+        }
+        let address = NameAddr::parse(message.header(Name::ReferredBy)?).ok()?;
+        let uri = address.uri().ok()?;
+        let ours = match (uri.scheme, uri.user) {
+            (Scheme::Tel, Some(number)) => format!("tel:{number}"),
+            (Scheme::Sip | Scheme::Sips, Some(user)) => format!("sip:{user}@{}", self.our_host),
+            (Scheme::Sip | Scheme::Sips | Scheme::Tel | Scheme::Other, _) => return None,
+        };
+        Some(name_addr(address.display.as_deref(), &ours))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;

@@ -1,5 +1,6 @@
-//! REFER: one side of an answered call sends the other one elsewhere (RFC 3515, RFC 5589), and the
-//! host carries it out: it asks the policy where, and calls there.
+//! REFER: one side of an answered call sends the other one elsewhere (RFC 3515, RFC 5589). If that
+//! side's trunk takes REFER, it is told (`referral`). Otherwise the host carries it out: it asks the
+//! policy where, and calls there.
 //!
 //! The call that is made for it is a call of the party that stays: its trunk's guards apply, and
 //! its name and session are presented. The policy learns whose peer asked.
@@ -24,11 +25,16 @@ use crate::query;
 
 impl Call {
     /// Takes a REFER, or refuses it.
-    pub(super) fn refer(&mut self, r: &InDialog, core: &mut Core) {
-        let target = match self.may_refer(r, core) {
+    pub(super) fn refer(&mut self, r: InDialog, core: &mut Core) {
+        let target = match self.may_refer(&r, core) {
             Ok(target) => target,
-            Err(code) => return self.reply_plain(r, code, None, core),
+            Err(code) => return self.reply_plain(&r, code, None, core),
         };
+        if let Some(anew) = self.for_other(&r, &target, core) {
+            self.transfers += 1;
+            return self.relay_as(r, &anew, core);
+        }
+        let r = &r;
         let Some(change) = self.transfer_of(r, &target, core) else {
             return self.reply_plain(r, 400, None, core);
         };
@@ -82,7 +88,7 @@ impl Call {
             return None;
         };
         let stays = bridge.other(r.leg)?;
-        let invite = self.invite_for(stays, target)?;
+        let invite = self.invite_for(stays, target, r)?;
         let leg = self.leg(stays)?;
         let remote = leg.dialog.flow().remote;
         let replaces = match Uri::parse(target).ok().and_then(|u| Replaces::of_uri(&u)) {
@@ -115,7 +121,7 @@ impl Call {
     /// The INVITE that the party that stays would have sent to the target: its name, what its own
     /// INVITE said of the call, the session that it has described last, and one hop more than the
     /// call has taken (K18).
-    fn invite_for(&self, stays: LegId, target: &str) -> Option<Message> {
+    fn invite_for(&self, stays: LegId, target: &str, r: &InDialog) -> Option<Message> {
         let leg = self.leg(stays)?;
         let peer = NameAddr::parse(leg.dialog.peer()).ok()?;
         let uri = Uri::parse(target).ok()?;
@@ -144,6 +150,11 @@ impl Call {
             for line in first.lines().filter(|l| is_about_caller(l.name)) {
                 b.raw_line(line.raw);
             }
+        }
+        // Whoever asked for it is believed, or not, by its own trunk.
+        let by = r.request.header(Name::ReferredBy);
+        if let Some(by) = by.filter(|_| self.leg(r.leg).is_some_and(|l| l.trunk.identity.trusted)) {
+            b.header(Name::ReferredBy, by);
         }
         if leg.said.is_some() {
             b.header(Name::ContentType, SDP);

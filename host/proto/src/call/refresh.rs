@@ -14,6 +14,7 @@ use super::attempt::AttemptId;
 use super::bridge::InDialog;
 use super::leg::{Leg, cancel_patience};
 use super::offer::{Negotiation, after_glare};
+use super::passing::SUPPORTED;
 use super::{Call, LegId};
 use crate::core::Core;
 use crate::dialog::session_timer::{
@@ -164,7 +165,7 @@ impl Call {
         let (mut b, branch) = l.request(&method, 70, core);
         b.header(Name::Contact, l.contact());
         b.header(Name::Allow, l.allow());
-        b.header(Name::Supported, "timer");
+        b.header(Name::Supported, SUPPORTED);
         l.print_timer(&mut b);
         let (flow, cseq) = (l.dialog.flow(), l.dialog.last_cseq());
         let bytes = match &body {

@@ -5,11 +5,14 @@
 
 use std::sync::Arc;
 
-use intertrunk_sip::{Message, Method, Name, reason_phrase, reply};
+use bytes::Bytes;
+use intertrunk_sip::{Line, Message, Method, Name, reason_phrase, reply};
 
 use super::bridge::InDialog;
 use super::leg::cancel_patience;
+use super::notify::{REFER_SUB, refuses_subscription};
 use super::offer::{ends_call, negotiates};
+use super::passing::{SUPPORTED, is_named};
 use super::reason::Because;
 use super::{AttemptId, Call, LegId};
 use crate::core::Core;
@@ -63,6 +66,11 @@ pub(super) enum Cancel {
 impl Call {
     /// Sends a request on to the other leg.
     pub(super) fn relay(&mut self, r: InDialog, core: &mut Core) {
+        self.relay_as(r, &Anew::default(), core);
+    }
+
+    /// The same, with some of it in words of our own.
+    pub(super) fn relay_as(&mut self, r: InDialog, anew: &Anew, core: &mut Core) {
         let over = |leg: LegId| self.leg(leg).is_some_and(|l| l.over);
         let code = match self.is_ended() || over(r.leg) {
             true => 481,
@@ -82,19 +90,24 @@ impl Call {
         if *r.request.method() == Method::Update && !r.request.has_body() {
             return self.refreshed(&r, core);
         }
-        self.send_on(r, to, None, core);
+        self.send_on(r, to, anew, core);
     }
 
     /// Sends the caller's PRACK on: it acknowledges this answer of the called side.
     pub(super) fn relay_prack(&mut self, r: InDialog, id: AttemptId, rseq: u32, core: &mut Core) {
         let cseq = self.attempt_mut(id).map_or(0, |a| a.invite_cseq);
-        self.send_on(r, LegId::B(id), Some((rseq, cseq)), core);
+        let anew = Anew {
+            lines: vec![("RAck", format!("{rseq} {cseq} INVITE"))],
+            body: None,
+        };
+        self.send_on(r, LegId::B(id), &anew, core);
     }
 
-    fn send_on(&mut self, r: InDialog, to: LegId, rack: Option<(u32, u32)>, core: &mut Core) {
-        let invite = *r.request.method() == Method::Invite;
+    fn send_on(&mut self, r: InDialog, to: LegId, anew: &Anew, core: &mut Core) {
+        let method = r.request.method().clone();
+        let invite = method == Method::Invite;
         let offered = self.invite.as_ref().is_some_and(|i| i.has_body());
-        let acknowledges = rack.is_some() && !(r.request.has_body() && offered);
+        let acknowledges = method == Method::Prack && !(r.request.has_body() && offered);
         if self.relays.len() >= core.snapshot.limits.relays_max {
             return self.reply_plain(&r, 500, Some(5), core);
         }
@@ -109,22 +122,30 @@ impl Call {
             from.dialog.refresh_target(&r.request);
         }
         let Some(leg) = self.leg_mut(to) else { return };
-        let (mut b, branch) = leg.request(r.request.method(), hops, core);
-        if needs_contact(r.request.method()) {
+        let (mut b, branch) = leg.request(&method, hops, core);
+        if has_contact(&method) {
             b.header(Name::Contact, leg.contact());
+        }
+        if needs_contact(&method) {
             b.header(Name::Allow, leg.allow());
-            b.header(Name::Supported, "timer");
+            b.header(Name::Supported, SUPPORTED);
             leg.print_timer(&mut b);
         }
-        if let Some((rseq, cseq)) = rack {
-            b.header_fmt(Name::RAck, format_args!("{rseq} {cseq} INVITE"));
+        for (name, value) in &anew.lines {
+            b.other(name, value);
         }
         if let Some(source) = &source {
-            leg.crossing(source).put(&mut b, &r.request);
+            let crossing = leg.crossing(source);
+            crossing.put(&mut b, &r.request, |line| anew.has(line));
         }
         let (flow, cseq) = (leg.dialog.flow(), leg.dialog.last_cseq());
-        let bytes = leg.finish_like(b, &r.request, core);
-        let method = r.request.method().clone();
+        let bytes = match &anew.body {
+            Some(body) => b.finish(Some(body)),
+            None => leg.finish_like(b, &r.request, core),
+        };
+        if method == Method::Refer {
+            self.refer_goes_on(&r, to, cseq);
+        }
         let id = RelayId(self.next_relay);
         self.next_relay = self.next_relay.wrapping_add(1);
         let owner = Owner::Relay(self.key, id);
@@ -178,6 +199,12 @@ impl Call {
         relay.heard = true;
         if final_answer {
             relay.until = None;
+            let cseq = relay.cseq;
+            if *response.method() == Method::Refer
+                && (code >= 300 || refuses_subscription(response))
+            {
+                self.referral_over(to, cseq);
+            }
         } else if relay.cancel == Cancel::Waits {
             self.give_up_relay(place, core);
             return self.rearm(core);
@@ -221,15 +248,20 @@ impl Call {
             let reason = if same { &*reason } else { reason_phrase(code) };
             reply(&request, code, reason, None, Some(flow.remote))
         };
-        if needs_contact(request.method()) && code < 300 {
+        if has_contact(request.method()) && code < 300 {
             b.header(Name::Contact, leg.contact());
+        }
+        if needs_contact(request.method()) && code < 300 {
             b.header(Name::Allow, leg.allow());
         }
         if bridged && needs_contact(request.method()) && (200..=299).contains(&code) {
             leg.answer_timer(&mut b, &request, core);
         }
         if let Some(source) = &source {
-            leg.crossing(source).put(&mut b, response);
+            leg.crossing(source).put(&mut b, response, |_| false);
+        }
+        if refuses_subscription(response) {
+            b.other(REFER_SUB, "false");
         }
         let bytes = leg.finish_like(b, response, core);
         core.respond(server, code, bytes.clone());
@@ -309,8 +341,12 @@ impl Call {
         let relay = &mut self.relays[place];
         let (from, server, flow) = (relay.from, relay.server, relay.flow);
         let acknowledges = relay.acknowledges;
+        let (to, cseq) = (relay.to, relay.cseq);
         if let Some(request) = relay.request.take() {
             let code = if acknowledges { 200 } else { code };
+            if *request.method() == Method::Refer {
+                self.referral_over(to, cseq);
+            }
             self.reply_server(from, &request, server, flow, code, core);
         }
     }
@@ -379,6 +415,21 @@ impl Call {
     }
 }
 
+/// What is said in words of our own where a request crosses.
+#[derive(Debug, Default)]
+pub(super) struct Anew {
+    /// Header lines; none of these names crosses.
+    pub(super) lines: Vec<(&'static str, String)>,
+    /// The body, if it is not the request's.
+    pub(super) body: Option<Bytes>,
+}
+
+impl Anew {
+    fn has(&self, line: &Line<'_>) -> bool {
+        self.lines.iter().any(|(name, _)| is_named(line, name))
+    }
+}
+
 /// What the side that asked hears of a failure: before the answer, one early dialog that is gone is
 /// not the call; and a session interval is each leg's own affair.
 fn code_for_asker(code: u16, bridged: bool) -> u16 {
@@ -389,7 +440,13 @@ fn code_for_asker(code: u16, bridged: bool) -> u16 {
     }
 }
 
-/// Requests that refresh a dialog's target carry a Contact (RFC 3261 §12.2.1.1, RFC 3311 §5.1).
+/// Requests that describe the session refresh the dialog's target (RFC 3261 §12.2.1.1, RFC 3311 §5.1).
 pub(super) fn needs_contact(method: &Method) -> bool {
     matches!(method, Method::Invite | Method::Update)
+}
+
+/// Those and the ones of subscriptions carry a Contact (RFC 3515 §2.2, RFC 6665 §8.1.1).
+fn has_contact(method: &Method) -> bool {
+    let of_subscription = matches!(method, Method::Refer | Method::Subscribe | Method::Notify);
+    of_subscription || needs_contact(method)
 }

@@ -14,6 +14,7 @@ use super::attempt::{Attempt, AttemptId, Order, Try};
 use super::change::{Change, Incoming, Step};
 use super::leg::{Leg, SDP};
 use super::notify::Subscription;
+use super::passing::SUPPORTED;
 use super::{Call, LegId, Phase};
 use crate::ask::{Candidate, HeaderField};
 use crate::core::Core;
@@ -41,18 +42,18 @@ impl Call {
             .is_some_and(|l| l.dialog.is_with(call_id, Some(remote_tag)))
     }
 
-    /// Why somebody of this trunk may not take this leg's place, as a code: 403 if the dialog is
-    /// not of its trunk, 603 if it is over, 481 if it is not up yet, 486 if only an early one was to
+    /// Why somebody of this trunk, or whom the dialog's own trunk allows it, may not take this leg's
+    /// place, as a code: 403 if the dialog is not of its trunk, 603 if it is over, 481 if it is not up yet, 486 if only an early one was to
     /// be replaced (RFC 3891 §3).
     pub(crate) fn may_replace(
         &self,
         leg: LegId,
         early_only: bool,
-        by: TrunkId,
+        by: Option<TrunkId>,
         core: &Core,
     ) -> Result<(), u16> {
         let l = self.leg(leg).ok_or(481_u16)?;
-        if l.trunk.id != by {
+        if by.is_some_and(|by| l.trunk.id != by) {
             return Err(403);
         }
         match self.phase {
@@ -167,6 +168,7 @@ impl Call {
         }
         b.header(Name::Contact, leg.contact());
         b.header(Name::Allow, leg.allow());
+        b.header(Name::Supported, SUPPORTED);
         if answer.has_body() {
             b.header(Name::ContentType, SDP);
         }

@@ -188,12 +188,17 @@ impl Dialog {
 
     /// Our Contact: requests to it come in on the same listener.
     pub(crate) fn contact(&self) -> String {
+        ["<", &self.uri_at_us(""), ">"].concat()
+    }
+
+    /// The URI by which the peer reaches us; `user_at` is empty, or a user part and `@`.
+    pub(crate) fn uri_at_us(&self, user_at: &str) -> String {
         let ours = self.listener();
         let (scheme, transport) = match self.secure {
-            true => ("<sips:", ""),
-            false => ("<sip:", ours.transport.as_uri_param()),
+            true => ("sips:", ""),
+            false => ("sip:", ours.transport.as_uri_param()),
         };
-        [scheme, &ours.advertise, transport, ">"].concat()
+        [scheme, user_at, &ours.advertise, transport].concat()
     }
 
     /// Where requests of this dialog are sent.

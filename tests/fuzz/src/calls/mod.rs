@@ -179,7 +179,7 @@ impl Play {
     }
 
     fn config(&self, take: &mut Take<'_>) -> Snapshot {
-        let edits: [fn(&mut Trunk); 11] = [
+        let edits: [fn(&mut Trunk); 12] = [
             |_| {},
             |trunk| trunk.calls_out_max = Some(1),
             |trunk| trunk.no_progress = Duration::from_secs(1),
@@ -191,6 +191,7 @@ impl Play {
             |trunk| trunk.identity.trusted = false,
             |trunk| trunk.identity.history = HistoryForm::Diversion,
             |trunk| trunk.oversize = Oversize::Tcp,
+            |trunk| trunk.transfers.takes_refer = true,
         ];
         let fallbacks = [
             Fallback::Reject(503),

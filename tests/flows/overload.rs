@@ -106,9 +106,10 @@ fn header<'m>(message: &'m str, name: &str) -> &'m str {
     line.unwrap_or_default().trim_start_matches(": ")
 }
 
-/// A shed INVITE leaves nothing behind: the same bytes are refused again, with the same tag.
+/// RFC 3261 §8.2.7: a shed INVITE leaves no transaction behind, and whatever changes, the same bytes are
+/// refused again, with the same tag: its caller may have heard the first refusal.
 #[test]
-fn what_is_shed_is_forgotten() {
+fn what_is_shed_stays_shed() {
     let mut b = Bench::new();
     b.w.restrain(|s| s.limits.calls_max = 0);
     let (first, events) = b.hear(&invite(1));
@@ -119,7 +120,7 @@ fn what_is_shed_is_forgotten() {
             since_told: Some(1)
         }]
     ));
-    let (again, events) = b.hear(&invite(1));
+    let (_, events) = b.hear(&invite(2));
     let untold = [Event::Shed {
         load: Load::Calls,
         since_told: None,
@@ -129,6 +130,9 @@ fn what_is_shed_is_forgotten() {
         format!("{untold:?}"),
         "told once a second"
     );
+    b.w.restrain(|s| s.limits.calls_max = 10);
+    let (again, events) = b.hear(&invite(1));
+    assert!(events.is_empty(), "it is no other call");
     for response in [&first[0], &again[0]] {
         assert!(response.starts_with("SIP/2.0 503 "), "{response}");
         assert!(header(response, "Reason").starts_with("Q.850;cause=42"));
@@ -141,6 +145,8 @@ fn what_is_shed_is_forgotten() {
     assert!(b.hear(&ack).0.is_empty());
     assert_eq!(b.w.b2bua.holdings(), [0; 4]);
     assert_eq!(b.w.b2bua.poll_timeout(), None, "no timer either");
+    b.now = b.now + ms(40_001);
+    assert_eq!(b.code(&invite(1)), 100, "by now it is another request");
 }
 
 /// Work that has waited too long: new calls are refused; what belongs to a call is done.

@@ -330,3 +330,62 @@ fn silence_beside_ringing_is_final() {
     call(&mut w, &Errand::to("1"));
     check("silence_beside_ringing_is_final", &mut w);
 }
+
+/// K5, RFC 3261 §16.7: of those that rang together the best answer decides, not the last one.
+#[test]
+fn the_best_answer_of_a_group_decides() {
+    for (first, then, told, goes_on) in [
+        (486, 503, 486, false),
+        (503, 486, 486, false),
+        (404, 500, 404, false),
+        (484, 404, 484, false),
+        (404, 484, 484, false),
+        (486, 408, 486, false),
+        (501, 488, 488, false),
+        (503, 500, 500, true),
+        (500, 503, 500, true),
+    ] {
+        let mood = Mood::verdict(move || {
+            let mut plan = policy::plan_to(&["gw-a", "gw-b", "pbx-b"]);
+            plan.candidates[1].group = 0;
+            plan.candidates[2].group = 1;
+            Verdict::Connect(plan)
+        });
+        let mut w = World::new(1, Weather::default(), mood);
+        for (who, after, code) in [("gw-a", 10, first), ("gw-b", 50, then), ("pbx-b", 10, 503)] {
+            let manner = Manner {
+                ring: None,
+                last: Final::Refuse(ms(after), code),
+                ..Manner::default()
+            };
+            w.ua(who).manners.push(manner);
+        }
+        call(&mut w, &Errand::to("1"));
+        let went_on = !w.ua("pbx-b").sides.is_empty();
+        assert_eq!(went_on, goes_on, "{first}, then {then}");
+        let told = if goes_on { 503 } else { told };
+        assert_eq!(w.records()[0].final_code, told, "{first}, then {then}");
+    }
+}
+
+/// K5: who timed out says less than who refused.
+#[test]
+fn a_refusal_in_a_group_outlives_a_timer() {
+    let mood = Mood::verdict(|| {
+        let mut plan = policy::plan_to(&["gw-a", "gw-b", "pbx-b"]);
+        plan.candidates[1].group = 0;
+        plan.candidates[1].no_progress_ms = Some(500);
+        Verdict::Connect(plan)
+    });
+    let mut w = World::new(1, Weather::default(), mood);
+    w.ua("gw-a").manners.push(refuses(486));
+    let silent = Manner {
+        ring: None,
+        last: Final::Rings,
+        ..Manner::default()
+    };
+    w.ua("gw-b").manners.push(silent);
+    call(&mut w, &Errand::to("1"));
+    check("a_refusal_in_a_group_outlives_a_timer", &mut w);
+    assert_eq!(w.records()[0].final_code, 486);
+}

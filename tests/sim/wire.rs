@@ -190,8 +190,6 @@ impl Wire {
         }
         let key = (to, branch.to_owned(), method);
         match self.finals.get(&key) {
-            // What was shed without a transaction has come again, and is taken.
-            Some(503) if code == 100 => drop(self.finals.remove(&key)),
             Some(last) => unless(*last == code, "another answer after the final one"),
             None if code >= 200 => drop(self.finals.insert(key, code)),
             None => {}

@@ -369,6 +369,9 @@ impl B2bua {
             }
             Some(Ok(named)) => Some(named),
         };
+        if self.gate.shed.has(origin, self.core.now) {
+            return self.shed_again(flow, &invite);
+        }
         if let Err(load) = self.admit(&invite) {
             return self.shed(flow, &invite, load);
         }

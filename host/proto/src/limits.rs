@@ -76,14 +76,16 @@ impl Limits {
         let calls = self.calls_max.saturating_add(self.emergency_reserve);
         let calls = calls.saturating_mul(CALL_BYTES);
         let transactions = self.transactions_max.saturating_mul(TRANSACTION_BYTES);
-        calls.saturating_add(transactions)
+        let fixed = crate::overload::REMEMBERED_BYTES;
+        calls.saturating_add(transactions).saturating_add(fixed)
     }
 
     /// The usual limits, with as many calls and transactions as fit into so many bytes. `None` if
     /// that is not a single call.
     pub fn within(bytes: usize) -> Option<Limits> {
         let usual = Limits::default();
-        let left = bytes.checked_sub(usual.emergency_reserve * CALL_BYTES)?;
+        let fixed = usual.emergency_reserve * CALL_BYTES + crate::overload::REMEMBERED_BYTES;
+        let left = bytes.checked_sub(fixed)?;
         let calls_max = left / (CALL_BYTES + TRANSACTIONS_A_CALL * TRANSACTION_BYTES);
         (calls_max > 0).then_some(Limits {
             calls_max,
@@ -110,6 +112,7 @@ mod tests {
             assert!(more.bytes() > bytes, "{bytes}");
         }
         let reserve = Limits::default().emergency_reserve * CALL_BYTES;
+        let reserve = reserve + crate::overload::REMEMBERED_BYTES;
         assert_eq!(Limits::within(reserve + CALL_BYTES), None);
         assert_eq!(Limits::within(0), None);
     }

@@ -8,7 +8,8 @@
 //!                  taken
 //! ```
 //! Looks at new calls only. Whatever belongs to a call or to a transaction that is there never comes
-//! here. Keeps no state of those that it refuses: one that comes again is refused again.
+//! here. Of those that it refuses it remembers the latest ([`Shed`]): one that comes again is refused
+//! again, for its caller may have heard the first refusal meanwhile.
 
 use std::time::Duration;
 
@@ -82,6 +83,36 @@ impl Load {
     }
 }
 
+/// How many refused requests are remembered.
+const REMEMBERED: usize = 16 * 1024;
+/// What that takes, once one was refused.
+pub(crate) const REMEMBERED_BYTES: usize = REMEMBERED * size_of::<(u64, Instant)>();
+/// For how long a request may be sent again (64·T1 of RFC 3261 §17.1.1.2), and some time on the way.
+const AGAIN: Duration = Duration::from_secs(40);
+
+/// The requests that were refused lately, by their origin (`rng::origin_of`). Each has one place; who
+/// comes there later takes it, so that a flood is forgotten sooner and takes no more memory.
+#[derive(Debug, Default)]
+pub(crate) struct Shed(Vec<(u64, Instant)>);
+
+impl Shed {
+    pub(crate) fn remember(&mut self, origin: u64, now: Instant) {
+        if self.0.is_empty() {
+            self.0 = vec![(0, Instant::default()); REMEMBERED];
+        }
+        self.0[place_of(origin)] = (origin, now);
+    }
+
+    pub(crate) fn has(&self, origin: u64, now: Instant) -> bool {
+        let place = self.0.get(place_of(origin));
+        place.is_some_and(|(known, at)| *known == origin && now.since(*at) < AGAIN)
+    }
+}
+
+fn place_of(origin: u64) -> usize {
+    usize::try_from(origin % REMEMBERED as u64).expect("a remainder below a usize fits one")
+}
+
 /// The gate of one shard.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
@@ -92,6 +123,8 @@ pub(crate) struct Gate {
     waiting_since: Option<Instant>,
     untold: u64,
     told: Option<Instant>,
+    /// What was refused.
+    pub(crate) shed: Shed,
 }
 
 impl Gate {

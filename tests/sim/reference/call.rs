@@ -153,10 +153,7 @@ impl Call {
     // ---- the policy ----
 
     pub(super) fn asked(&mut self, until: Instant) {
-        if !std::mem::replace(&mut self.admitted, true) {
-            // Refused without a transaction, it came again and was taken.
-            self.told = None;
-        }
+        self.admitted = true;
         self.must(
             self.told.is_none() && !self.gave_up,
             "asked about a call that is over",
@@ -511,19 +508,30 @@ impl Call {
     /// A final answer that is no 2xx has a reason.
     fn explain_refusal(&mut self, step: &Step) {
         let told = self.told.unwrap_or_default();
-        if let Some(heard) = step.refused.last() {
+        if let Some(last) = step.refused.last() {
+            // Of those that rang together, the best has the word.
+            let turn = self.attempts.iter().rfind(|a| a.code == Some(*last));
+            let turn = turn.map(|a| a.turn);
+            let together = self.attempts.iter().filter(|a| Some(a.turn) == turn);
+            let heard = together.filter_map(|a| {
+                a.code
+                    .filter(|_| class_of(a) == best_class(&self.attempts, a.turn))
+            });
+            let heard: Vec<u16> = heard.collect();
             // What speaks of the hop between does not cross.
-            let class = match heard {
+            let class = |heard: &u16| match heard {
                 300..=399 => 4,
                 420..=423 | 494 => 5,
                 code => code / 100,
             };
-            let what = format!("{heard} became {told}");
+            let best_is_silent = heard.is_empty() && told / 100 == 4;
+            let what = format!("{heard:?} became {told}");
             // The next candidate's trunk may be full, or out of reach.
             let unsendable = self.attempts.iter().any(|a| a.unsendable);
             let full = told == 503 && (self.next < self.plan.len() || unsendable);
             let asks_again = self.rejected == Some(0);
-            self.must(told / 100 == class || full || asks_again, &what);
+            let right = heard.iter().any(|h| class(h) == told / 100) || best_is_silent;
+            self.must(right || full || asks_again, &what);
         } else if let Some(code) = self.rejected.filter(|c| (300..700).contains(c)) {
             let what = format!("the policy said {code}, the caller was told {told}");
             self.must(told == code, &what);
@@ -531,16 +539,30 @@ impl Call {
     }
 }
 
-/// Why after this attempt no other may be tried yet, or ever. Of those that rang together, the last
-/// one to fail says whether it goes on.
+/// The class by which the failures of those that rang together are compared (RFC 3261 §16.7): a global
+/// one first; who was silent has timed out, who could not be sent to is out of service.
+fn class_of(attempt: &Attempt) -> u16 {
+    match attempt.code {
+        Some(600..=699) => 0,
+        Some(code) => code / 100,
+        None if attempt.unsendable => 5,
+        None => 4,
+    }
+}
+
+fn best_class(all: &[Attempt], turn: (u8, u8)) -> u16 {
+    let together = all.iter().filter(|a| a.turn == turn);
+    together.map(class_of).min().unwrap_or_default()
+}
+
+/// Why after this attempt no other may be tried yet, or ever. Of those that rang together, the best
+/// says whether it goes on.
 fn why_not_on(before: &Attempt, all: &[Attempt], now: Instant) -> Option<String> {
     let name = TRUNKS.get(before.trunk).map_or("?", |t| t.0);
-    let end = |a: &Attempt| a.over.unwrap_or(now);
-    let together = all.iter().filter(|a| a.turn == before.turn);
-    let last = together.into_iter().all(|a| end(a) <= end(before));
+    let best = class_of(before) == best_class(all, before.turn);
     match before.code {
         Some(code) if before.rang => Some(format!("{name} rang, then said {code}")),
-        Some(code) if last && ![408, 500, 502, 503, 504].contains(&code) => {
+        Some(code) if best && ![408, 500, 502, 503, 504].contains(&code) => {
             Some(format!("{name} said {code}"))
         }
         Some(_) => None,

@@ -1,4 +1,6 @@
-//! A new call refused under overload: answered from its own bytes and forgotten (RFC 3261 §8.2.7).
+//! A new call refused under overload: answered from its own bytes, outside of any transaction (RFC 3261
+//! §8.2.7). That it was refused is remembered for as long as it may come again: a caller that has heard
+//! the refusal must not be rung for.
 //!
 //! Never looks at what belongs to a call or a transaction: those passed before.
 
@@ -58,15 +60,22 @@ impl B2bua {
     /// 503 with Retry-After, outside of any transaction. The same request gets the same tag each
     /// time that it comes.
     pub(super) fn shed(&mut self, flow: Flow, invite: &Message, load: Load) {
+        let since_told = self.gate.refused(self.core.now);
+        self.core.event(Event::Shed { load, since_told });
+        self.shed_again(flow, invite);
+    }
+
+    /// The same for one that was refused before and comes again: whatever has changed since.
+    pub(super) fn shed_again(&mut self, flow: Flow, invite: &Message) {
         let core = &mut self.core;
-        let tag = Token(origin_of(invite, core.call_id_key)).to_string();
+        let origin = origin_of(invite, core.call_id_key);
+        self.gate.shed.remember(origin, core.now);
+        let tag = Token(origin).to_string();
         let phrase = reason_phrase(503);
         let mut refusal = reply(invite, 503, phrase, Some(&tag), Some(flow.remote));
         let retry_after = core.snapshot.overload.retry_after_s(&mut core.rng);
         refusal.header_fmt(Name::RetryAfter, format_args!("{retry_after}"));
         refusal.header_fmt(Name::Reason, format_args!("{}", Q850(CONGESTION)));
         core.transmit(flow.back_to_sender(invite), refusal.finish(None));
-        let since_told = self.gate.refused(core.now);
-        core.event(Event::Shed { load, since_told });
     }
 }

@@ -297,7 +297,6 @@ impl Call {
         // Its own timer says that the next one may ring, even if this one rang.
         attempt.progressed = false;
         let (trunk, silent) = (attempt.leg.trunk.id, !attempt.answered_at_all);
-        let order = attempt.order;
         if silent {
             self.mark_target(id, true, None, core);
         }
@@ -308,11 +307,8 @@ impl Call {
             code: 408,
         });
         self.give_up(id, Because::Code(408), core);
-        if self.is_dialling() && !self.attempts.iter().any(Attempt::is_live) {
-            match self.has_rung(order) {
-                true => self.finish_failed(&failure, core),
-                false => self.dial_next(Some(failure), core),
-            }
+        if self.is_dialling() {
+            self.failed_by(id, &failure, true, core);
         }
     }
 

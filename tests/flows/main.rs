@@ -9,6 +9,7 @@ mod attended;
 mod dead_peers;
 mod identity;
 mod overload;
+mod pickup;
 mod reasons;
 mod redirected;
 mod referred;

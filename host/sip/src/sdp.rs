@@ -57,6 +57,43 @@ pub fn without_direction(body: &[u8]) -> Vec<u8> {
         .collect()
 }
 
+/// An answer that takes each stream of an offer, and moves no media yet (RFC 3264 §6): all are
+/// inactive, at no address. Streams that need keys or more of an answer are refused.
+pub fn idle_answer(offer: &[u8]) -> Vec<u8> {
+    const INACTIVE: &[u8] = b"a=inactive\r\n";
+    let mut answer = Vec::with_capacity(offer.len() + INACTIVE.len());
+    let mut in_media = false;
+    for line in offer.split(|b| *b == b'\n').map(trim) {
+        match line {
+            [b'm', b'=', ..] => {
+                if std::mem::replace(&mut in_media, true) {
+                    answer.extend_from_slice(INACTIVE);
+                }
+                let mut words = line.split(|b| *b == b' ');
+                let (media, port) = (words.next(), words.next());
+                let rest: Vec<&[u8]> = words.collect();
+                let plain = rest.first().is_some_and(|p| p.starts_with(b"RTP/AVP"));
+                let takes = plain && port.is_some_and(|p| p != b"0");
+                let port: &[u8] = if takes { b"9" } else { b"0" };
+                let head = [media.unwrap_or(line), port];
+                answer.extend_from_slice(&[&head[..], &rest].concat().join(&b' '));
+            }
+            [b'c', b'=', ..] if line.windows(3).any(|w| w == b"IP6") => {
+                answer.extend_from_slice(b"c=IN IP6 ::");
+            }
+            [b'c', b'=', ..] => answer.extend_from_slice(b"c=IN IP4 0.0.0.0"),
+            [b'v' | b'o' | b's' | b't', b'=', ..] => answer.extend_from_slice(line),
+            _ if line.starts_with(b"a=rtpmap:") || line.starts_with(b"a=fmtp:") => {
+                answer.extend_from_slice(line);
+            }
+            _ => continue,
+        }
+        answer.extend_from_slice(b"\r\n");
+    }
+    answer.extend_from_slice(INACTIVE);
+    answer
+}
+
 /// What becomes of a line.
 enum Fate {
     Kept,
@@ -285,6 +322,20 @@ mod tests {
         let held = "v=0\r\na=inactive\r\nm=audio 1\r\na=recvonly\r\na=recvonlyx\r\na=sendonly";
         let active = super::without_direction(held.as_bytes());
         assert_eq!(active, b"v=0\r\nm=audio 1\r\na=recvonlyx\r\n");
+    }
+
+    #[test]
+    fn an_idle_answer_takes_streams_and_moves_nothing() {
+        let offer = "v=0\r\no=a 1 1 IN IP4 10.0.0.1\r\ns=x\r\nc=IN IP4 10.0.0.1\r\nb=AS:64\r\nt=0 0\r\n\
+                     a=ice-lite\r\nm=audio 4000 RTP/AVP 0 96\r\na=rtpmap:96 opus/48000/2\r\na=sendonly\r\n\
+                     m=audio 4002 RTP/SAVP 0\r\nc=IN IP6 2001:db8::1\r\na=crypto:1 x\r\nm=image 0 udptl t38";
+        let answer = super::idle_answer(offer.as_bytes());
+        let expected = "v=0\r\no=a 1 1 IN IP4 10.0.0.1\r\ns=x\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n\
+                        m=audio 9 RTP/AVP 0 96\r\na=rtpmap:96 opus/48000/2\r\na=inactive\r\n\
+                        m=audio 0 RTP/SAVP 0\r\nc=IN IP6 ::\r\na=inactive\r\n\
+                        m=image 0 udptl t38\r\na=inactive\r\n";
+        assert_eq!(String::from_utf8_lossy(&answer), expected);
+        assert_eq!(super::idle_answer(b"m="), b"m= 0\r\na=inactive\r\n");
     }
 
     #[test]

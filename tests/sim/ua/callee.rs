@@ -253,7 +253,12 @@ impl Ua {
         b.header_fmt(Name::Contact, format_args!("<sip:{}>", self.address));
         let accepts = *request.method() == Method::Invite && code == 200;
         let updates = *request.method() == Method::Update && code == 200 && request.has_body();
-        let bytes = self.finish(b, (accepts || updates).then_some("answer"));
+        let part = if request.has_body() {
+            "answer"
+        } else {
+            "offer"
+        };
+        let bytes = self.finish(b, (accepts || updates).then_some(part));
         self.out.push(bytes.clone());
         let s = &mut side.servers[server];
         s.response = Some(bytes.clone());

@@ -39,7 +39,7 @@ impl B2bua {
         let call = found.and_then(|(key, leg)| {
             let call = self.calls.get_mut(key)?;
             let ticket = call.is_ticket(leg, &named, by, &self.core);
-            let right = ticket || call.is_named(leg, &named.call_id, &named.from_tag);
+            let right = ticket || call.is_of(leg, &named.call_id, Some(&named.from_tag));
             right.then_some((call, key, leg, ticket))
         });
         let Some((call, key, leg, ticket)) = call else {
@@ -47,7 +47,7 @@ impl B2bua {
         };
         // A ticket was given to this trunk by the dialog's own.
         let owner = Some(by).filter(|_| !ticket);
-        if let Err(code) = call.may_replace(leg, named.early_only, owner, &self.core) {
+        if let Err(code) = call.may_replace(leg, &invite, named.early_only, owner, &self.core) {
             return self.answer(flow, &invite, code);
         }
         // The guard between trunks holds for parties that are joined, too.

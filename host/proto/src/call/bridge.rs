@@ -24,7 +24,11 @@ pub(crate) struct InDialog {
 impl Call {
     /// The leg that this dialog is, if the message really belongs to it.
     pub(crate) fn owns(&self, leg: LegId, message: &Message) -> bool {
-        let (call_id, tag) = (message.call_id(), message.from_tag());
+        self.is_of(leg, message.call_id(), message.from_tag())
+    }
+
+    /// Whether this leg has a dialog that is named so, be it an early one.
+    pub(crate) fn is_of(&self, leg: LegId, call_id: &[u8], tag: Option<&[u8]>) -> bool {
         let early = || match leg {
             LegId::A => false,
             LegId::B(id) => {
@@ -50,6 +54,9 @@ impl Call {
         }
         if let Some(l) = self.leg_mut(leg) {
             l.hear(ack);
+        }
+        if self.picks_up(leg) && self.own_offer.is_none() {
+            return self.offer_caller(leg, core);
         }
         if let Some(other) = self.other(leg)
             && let Some(o) = self.leg_mut(other)
@@ -103,7 +110,7 @@ impl Call {
     /// One side hangs up.
     fn bye(&mut self, r: &InDialog, core: &mut Core) {
         // RFC 3261 §15: a called side refuses; it does not hang up before it has answered.
-        if r.leg != LegId::A && self.phase == Phase::Dialling {
+        if r.leg != LegId::A && self.phase == Phase::Dialling && !self.picks_up(r.leg) {
             return self.reply_plain(r, 481, None, core);
         }
         self.reply_plain(r, 200, None, core);
@@ -111,6 +118,7 @@ impl Call {
             leg.hung_up();
         }
         match self.phase {
+            Phase::Dialling if self.picks_up(r.leg) => self.pickup_failed(core),
             Phase::Asking { .. } | Phase::Dialling => self.caller_gave_up(&r.request, core),
             Phase::Talking(bridge) => {
                 let leaves = self.change.as_ref().map(|c| c.leaves);
@@ -261,6 +269,7 @@ impl Call {
                         self.send_bye(leg, core);
                     }
                 }
+                Phase::Dialling if self.picks_up(leg) => self.pickup_failed(core),
                 Phase::Asking { .. } | Phase::Dialling => {}
             }
         }

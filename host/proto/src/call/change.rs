@@ -178,6 +178,12 @@ impl Call {
         }
     }
 
+    /// Whether this leg is a newcomer that the party that stays is asked to take.
+    pub(super) fn joins(&self, leg: LegId) -> bool {
+        let step = self.change.as_ref().map(|c| c.step);
+        matches!(step, Some(Step::Joining { newcomer }) if newcomer == leg)
+    }
+
     /// The newcomer whose INVITE, which came in by itself, is this one.
     pub(super) fn newcomer_of(&self, server: ServerKey) -> Option<LegId> {
         let change = self.change.as_ref()?;

@@ -192,7 +192,7 @@ impl Attempt {
 impl Call {
     /// The leg beyond this one before the answer: the early dialog that spoke last, or the caller.
     pub(super) fn early_other(&mut self, leg: LegId) -> Option<LegId> {
-        if self.phase != Phase::Dialling {
+        if self.phase != Phase::Dialling || self.pickup.is_some() {
             return None;
         }
         match leg {

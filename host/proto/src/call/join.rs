@@ -57,7 +57,12 @@ impl Call {
             return;
         };
         change.step = Step::Joining { newcomer };
-        let leg = change.stays;
+        let stays = change.stays;
+        self.offer_to(stays, core);
+    }
+
+    /// Asks a leg to take the session of whom it is to talk to.
+    pub(super) fn offer_to(&mut self, leg: LegId, core: &mut Core) {
         self.own_offer = Some(Box::new(OwnOffer {
             leg,
             client: None,
@@ -72,14 +77,14 @@ impl Call {
     /// Asks the party that stays to take the newcomer's session, or waits for its turn.
     fn offer_newcomer(&mut self, core: &mut Core) {
         let busy = self.negotiation() != Negotiation::Idle;
-        let (Some(change), Some(offer)) = (&self.change, &self.own_offer) else {
-            return;
-        };
-        let Step::Joining { newcomer } = change.step else {
-            return;
-        };
+        let Some(offer) = &self.own_offer else { return };
         let (to, ring) = (offer.leg, core.snapshot.timers.ring);
-        let said = self.leg(newcomer).and_then(|l| l.said.clone());
+        let described = match self.change.as_ref().map(|c| c.step) {
+            Some(Step::Joining { newcomer }) => newcomer,
+            None if self.picks_up(to) => LegId::A,
+            Some(Step::Asking { .. } | Step::Dialling) | None => return,
+        };
+        let said = self.leg(described).and_then(|l| l.said.clone());
         let key = self.key;
         let Some(leg) = self.leg_mut(to) else { return };
         let wait = busy || leg.unacked.is_some() || leg.owes_ack.is_some();
@@ -142,6 +147,9 @@ impl Call {
         leg.hear(response);
         let offer = self.own_offer.take_if(|o| o.cseq == cseq);
         let in_time = offer.is_some_and(|o| !o.given_up);
+        if in_time && self.picks_up(to) {
+            return self.picked_up(to, response, core);
+        }
         let newcomer = match self.change.as_ref().map(|c| c.step) {
             Some(Step::Joining { newcomer }) if in_time => newcomer,
             _ => {
@@ -161,7 +169,7 @@ impl Call {
         self.take_place(newcomer, core);
     }
 
-    fn ack_own(&mut self, leg: LegId, response: &Message, core: &mut Core) {
+    pub(super) fn ack_own(&mut self, leg: LegId, response: &Message, core: &mut Core) {
         if let Some(l) = self.leg_mut(leg) {
             l.send_ack(response.cseq(), None, core);
             self.note_request(leg, true, &Method::Ack, core);
@@ -204,16 +212,27 @@ impl Call {
     }
 
     fn own_refused(&mut self, to: LegId, code: u16, core: &mut Core) {
+        let within = self
+            .leg(to)
+            .is_some_and(|l| l.dialog.flow().shard().is_some());
         let Some(offer) = self.own_offer.as_mut().filter(|o| o.leg == to) else {
             return;
         };
-        if code == 491 && !offer.given_up && self.change.is_some() {
+        let picks_up = self.pickup.map(LegId::B) == Some(to);
+        if code == 491 && !offer.given_up && (self.change.is_some() || picks_up) {
             offer.client = None;
             offer.heard = false;
-            offer.until = core.now + after_glare(to, core);
+            // Another call of ours asks somebody else first; there is no glare with that.
+            offer.until = match within {
+                true => core.now + TURN,
+                false => core.now + after_glare(to, core),
+            };
             return;
         }
         self.own_offer = None;
+        if picks_up {
+            return self.pickup_failed(core);
+        }
         if self.change.is_none() {
             return;
         }
@@ -275,6 +294,7 @@ impl Call {
         }
         match (offer.client, offer.given_up) {
             (None, _) => self.offer_newcomer(core),
+            (Some(_), false) if self.pickup.is_some() => self.pickup_failed(core),
             (Some(_), false) => {
                 self.give_up_own(core);
                 self.notify(504, true, core);

@@ -105,7 +105,7 @@ impl Leg {
     /// Remembers the session description in a message of the peer, if there is one: for those who
     /// are to talk to this peer later.
     pub(crate) fn hear(&mut self, message: &Message) {
-        if message.has_body() && content_type_of(message).eq_ignore_ascii_case(SDP.as_bytes()) {
+        if describes(message) {
             self.said = Some(message.body());
         }
     }
@@ -269,6 +269,11 @@ impl Body {
             bytes: message.body(),
         })
     }
+}
+
+/// Whether a message describes a session, and nothing else.
+pub(super) fn describes(message: &Message) -> bool {
+    message.has_body() && content_type_of(message).eq_ignore_ascii_case(SDP.as_bytes())
 }
 
 /// The type of a message's body. Without a word about it, in a call, it can only be this one.

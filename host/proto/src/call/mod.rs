@@ -16,6 +16,7 @@
 //! - `bridge`: ACK, BYE and what ends an answered call
 //! - `offer`: who may ask for another session, and who has to wait
 //! - `change`, `refer`, `replaces`, `notify`, `join`: a party of an answered call changes
+//! - `pickup`: a newcomer takes a call that rings elsewhere
 //! - `referral`: a REFER that the other side carries out
 //! - `provisional`: 18x and PRACK
 //! - `refresh`: session timers
@@ -39,6 +40,7 @@ mod notify;
 mod offer;
 mod outcome;
 mod passing;
+mod pickup;
 mod privacy;
 mod provisional;
 mod reason;
@@ -65,6 +67,7 @@ pub(crate) use self::bridge::InDialog;
 use self::change::{Change, Step};
 use self::join::OwnOffer;
 use self::leg::Leg;
+use self::outcome::Failure;
 pub(crate) use self::passing::allow;
 use self::provisional::CallerEarly;
 use self::reason::Because;
@@ -169,12 +172,16 @@ pub(crate) struct Call {
     /// The early dialog that the caller hears.
     speaks: Option<(AttemptId, u8)>,
     queue: VecDeque<Try>,
+    /// The best failure of those that ring together, while others still ring.
+    failure: Option<Box<Failure>>,
     plan: Plan,
     relays: Vec<Relay>,
     next_relay: u16,
     ends_at: Option<Instant>,
     /// A party of the bridge is changing.
     change: Option<Box<Change>>,
+    /// A newcomer has the call of those who rang, and is being connected.
+    pickup: Option<AttemptId>,
     /// A re-INVITE of the host's own.
     own_offer: Option<Box<OwnOffer>>,
     /// Redirections obeyed so far.
@@ -377,6 +384,9 @@ impl Call {
         }
         self.drop_change(core);
         self.give_up_own(core);
+        if let Some(id) = self.pickup.take() {
+            self.hang_up(LegId::B(id), core);
+        }
         self.give_up_all(&self.why.clone(), core);
         self.early_over();
         self.answer_relays(core);
@@ -391,6 +401,7 @@ impl Call {
         }
         self.invite = None;
         self.queue = VecDeque::new();
+        self.failure = None;
         self.plan = Plan::default();
         self.query = None;
         self.pin = None;
@@ -455,7 +466,10 @@ impl Call {
             .filter(|a| a.state == AttemptState::Won)
             .count();
         match self.phase {
-            Phase::Asking { .. } | Phase::Dialling => assert!(won == 0, "won but not answered"),
+            Phase::Asking { .. } | Phase::Dialling => {
+                let picks_up = usize::from(self.pickup.is_some());
+                assert!(won == picks_up, "won but not answered");
+            }
             Phase::Talking(bridge) => {
                 let legs = [bridge.near, bridge.far];
                 let dialled = legs.iter().filter(|leg| **leg != LegId::A).count();

@@ -36,6 +36,31 @@ pub(super) struct Ending {
     pub(super) places: Vec<Party>,
 }
 
+/// How the best of those that ring together has failed.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    id: AttemptId,
+    order: Order,
+    ending: Ending,
+    /// By itself it would go on to the next candidate.
+    goes_on: bool,
+}
+
+impl Failure {
+    /// The lower, the better (RFC 3261 §16.7): 6xx, then the lowest class; within a class what is an
+    /// answer for good, then what tells the caller how to go about it; 503 speaks of one hop only.
+    fn rank(&self) -> (u16, bool, bool, bool) {
+        let code = self.ending.code;
+        let class = match code / 100 {
+            6 if self.goes_on => 7,
+            6 => 0,
+            class => class,
+        };
+        let helps = matches!(code, 401 | 407 | 415 | 420 | 484);
+        (class, self.goes_on, !helps, code == 503)
+    }
+}
+
 impl Ending {
     pub(super) fn of(code: u16, reason: &str) -> Ending {
         let reason = reason.to_owned();
@@ -161,8 +186,25 @@ impl Call {
         let session = attempt.session_of(response.to_tag());
         let source = attempt.early_place(response.to_tag());
         self.take_success(id, response, invite.has_body() || settled, core);
+        self.connect(id, response, session.as_ref(), source, core);
+    }
+
+    /// The caller and this leg talk: the caller is told with an answer like this. `session` is an
+    /// earlier one that described the session, `source` the early dialog that it was of.
+    pub(super) fn connect(
+        &mut self,
+        id: AttemptId,
+        response: &Message,
+        session: Option<&Message>,
+        source: Option<u8>,
+        core: &mut Core,
+    ) {
+        let Some(invite) = self.invite.clone() else {
+            return;
+        };
         // What only dialling needs is not kept for as long as people talk.
         self.queue = VecDeque::new();
+        self.failure = None;
         self.query = None;
         self.phase = Phase::Talking(Bridge {
             near: LegId::A,
@@ -177,7 +219,7 @@ impl Call {
         // What one leg has settled before, the other may hear of for the first time.
         let unsettled = !self.caller_is_settled() && !response.has_body();
         let session = session.filter(|_| unsettled && invite.has_body());
-        let bytes = self.relay_answer(id, response, None, session.as_ref(), core);
+        let bytes = self.relay_answer(id, response, None, session, core);
         self.early_over();
         self.a.await_ack(&invite, bytes, self.a_flow, core);
         core.event(Event::CallAnswered { call: self.id });
@@ -323,23 +365,48 @@ impl Call {
         let codes = explicit.unwrap_or(&attempt.leg.trunk.failover_codes);
         let decline = matches!(failure.code, 486 | 600 | 603 | 604) && explicit.is_none();
         let goes_on = codes.contains(&failure.code) && !decline;
-        let global = (600..=699).contains(&failure.code) && !goes_on;
-        if self.attempts.iter().any(Attempt::is_live) {
-            // Others of its group still ring; a global failure ends them too (RFC 3261 §16.7).
-            if global {
-                self.finish_failed(failure, core);
-            }
-            return;
-        }
-        if !goes_on && self.redirected(id, failure, core) {
-            return;
-        }
-        let Some(attempt) = self.attempts.get(usize::from(id.0)) else {
+        self.failed_by(id, failure, goes_on, core);
+    }
+
+    /// An attempt failed, and goes on to the next or not. The best answer of those that rang together
+    /// decides, once none is left (RFC 3261 §16.7); a global failure at once.
+    pub(super) fn failed_by(
+        &mut self,
+        id: AttemptId,
+        ending: &Ending,
+        goes_on: bool,
+        core: &mut Core,
+    ) {
+        let Some(order) = self.attempts.get(usize::from(id.0)).map(|a| a.order) else {
             return;
         };
-        match goes_on && !self.has_rung(attempt.order) {
-            true => self.dial_next(Some(failure.clone()), core),
-            false => self.finish_failed(failure, core),
+        let global = (600..=699).contains(&ending.code) && !goes_on;
+        let mut best = Failure {
+            id,
+            order,
+            ending: ending.clone(),
+            goes_on,
+        };
+        let before = self.failure.take().filter(|f| f.order == order);
+        if let Some(before) = before.filter(|f| f.rank() < best.rank()) {
+            best = *before;
+        }
+        if self.attempts.iter().any(Attempt::is_live) && !global {
+            self.failure = Some(Box::new(best));
+            return;
+        }
+        let Failure {
+            id,
+            ending,
+            goes_on,
+            ..
+        } = best;
+        if !goes_on && self.redirected(id, &ending, core) {
+            return;
+        }
+        match goes_on && !self.has_rung(order) {
+            true => self.dial_next(Some(ending), core),
+            false => self.finish_failed(&ending, core),
         }
     }
 

@@ -339,6 +339,11 @@ impl Call {
         }
     }
 
+    /// Whether a 2xx would have to wait for a PRACK.
+    pub(super) fn holds_success(&self) -> bool {
+        self.early.as_ref().is_some_and(|e| e.sent.holds_success())
+    }
+
     /// Whether the caller has the session for good: it came reliably.
     pub(super) fn caller_is_settled(&self) -> bool {
         self.early.as_ref().is_some_and(|e| e.settled)

@@ -72,13 +72,16 @@ impl Call {
     /// The same, with some of it in words of our own.
     pub(super) fn relay_as(&mut self, r: InDialog, anew: &Anew, core: &mut Core) {
         let over = |leg: LegId| self.leg(leg).is_some_and(|l| l.over);
-        let code = match self.is_ended() || over(r.leg) {
-            true => 481,
-            false => 500,
-        };
+        let gone = self.is_ended() || over(r.leg);
         let bridged = self.other(r.leg).filter(|to| !over(*to));
         let Some(to) = bridged.or_else(|| self.early_other(r.leg)) else {
-            return self.reply_plain(&r, code, Some(5), core);
+            let (code, retry_s) = match () {
+                () if gone => (481, None),
+                // The party that stays is asked at this moment to take the newcomer's session.
+                () if self.joins(r.leg) && negotiates(&r.request) => (491, None),
+                () => (500, Some(5)),
+            };
+            return self.reply_plain(&r, code, retry_s, core);
         };
         if self.refuse_interval(&r, core) {
             return;

@@ -1,10 +1,7 @@
-//! INVITE with Replaces (RFC 3891): a newcomer takes the place of one side of an answered call.
+//! INVITE with Replaces (RFC 3891): a newcomer takes the place of one side of a call.
 //!
-//! Only a confirmed dialog can be replaced. A caller whose call is not answered yet began its
-//! dialog itself, which RFC 3891 §3 forbids to replace.
-//! Deviation: nor is a dialog that we began and that still rings (call pickup): the INVITE that
-//! waits for its answer and the one that replaces it both carry an offer. 481, as if it were not
-//! there.
+//! Before the answer only a dialog that we began can be replaced, one of a called side that rings
+//! (`pickup`): a caller began its dialog itself, which RFC 3891 §3 forbids to replace.
 
 use std::sync::Arc;
 
@@ -12,7 +9,7 @@ use intertrunk_sip::{Message, Method, Name, Replaces, reply};
 
 use super::attempt::{Attempt, AttemptId, Order, Try};
 use super::change::{Change, Incoming, Step};
-use super::leg::{Leg, SDP};
+use super::leg::{Body, Leg};
 use super::notify::Subscription;
 use super::passing::SUPPORTED;
 use super::{Call, LegId, Phase};
@@ -36,18 +33,13 @@ pub(crate) struct Newcomer {
 }
 
 impl Call {
-    /// Whether this leg's dialog is the one that is named so.
-    pub(crate) fn is_named(&self, leg: LegId, call_id: &[u8], remote_tag: &[u8]) -> bool {
-        self.leg(leg)
-            .is_some_and(|l| l.dialog.is_with(call_id, Some(remote_tag)))
-    }
-
     /// Why somebody of this trunk, or whom the dialog's own trunk allows it, may not take this leg's
     /// place, as a code: 403 if the dialog is not of its trunk, 603 if it is over, 481 if it is not up yet, 486 if only an early one was to
     /// be replaced (RFC 3891 §3).
     pub(crate) fn may_replace(
         &self,
         leg: LegId,
+        invite: &Message,
         early_only: bool,
         by: Option<TrunkId>,
         core: &Core,
@@ -57,7 +49,8 @@ impl Call {
             return Err(403);
         }
         match self.phase {
-            Phase::Asking { .. } | Phase::Dialling => Err(481),
+            Phase::Asking { .. } => Err(481),
+            Phase::Dialling => self.may_pick_up(leg, invite, core),
             Phase::Ended => Err(603),
             Phase::Talking(bridge) if bridge.other(leg).is_none() || l.over => Err(603),
             Phase::Talking(_) if early_only => Err(486),
@@ -103,14 +96,47 @@ impl Call {
         self.dial_next(None, core);
     }
 
-    /// The trunk of the other side of the bridge.
+    /// The trunk of the other side of the bridge, or of the caller of one who rings.
     pub(crate) fn trunk_beyond(&self, leg: LegId) -> Option<&Trunk> {
-        let other = self.other(leg)?;
+        let other = match self.phase {
+            Phase::Dialling => LegId::A,
+            Phase::Asking { .. } | Phase::Talking(_) | Phase::Ended => self.other(leg)?,
+        };
         self.leg(other).map(|l| &*l.trunk)
     }
 
     /// Begins to replace a leg: the other one is asked to take the newcomer's session.
     pub(crate) fn replace(&mut self, leaves: LegId, newcomer: Newcomer, core: &mut Core) {
+        if self.phase == Phase::Dialling {
+            return self.pick_up(newcomer, core);
+        }
+        let Some(stays) = self.other(leaves) else {
+            return;
+        };
+        let (id, invite, incoming) = self.come_in(newcomer, core);
+        let newcomer = LegId::B(id);
+        self.change = Some(Box::new(Change {
+            leaves,
+            stays,
+            step: Step::Joining { newcomer },
+            invite,
+            query: Box::default(),
+            subscription: Subscription::none(),
+            incoming: Some(incoming),
+            replaces: None,
+            attempts_before: 0,
+            tags_before: Vec::new(),
+        }));
+        self.join(newcomer, core);
+        self.rearm(core);
+    }
+
+    /// A newcomer's dialog becomes a leg of this call.
+    pub(super) fn come_in(
+        &mut self,
+        newcomer: Newcomer,
+        core: &mut Core,
+    ) -> (AttemptId, Arc<Message>, Incoming) {
         let Newcomer {
             invite,
             server,
@@ -118,9 +144,6 @@ impl Call {
             trunk,
             seat,
         } = newcomer;
-        let Some(stays) = self.other(leaves) else {
-            return;
-        };
         let id = AttemptId(u8::try_from(self.attempts.len()).expect("attempts are bounded"));
         let tag = core.rng.token();
         core.legs.insert(tag, (self.key, LegId::B(id)));
@@ -133,22 +156,7 @@ impl Call {
         leg.hear(&invite);
         self.attempts.push(Attempt::came_in(leg, core.now));
         self.note_request(LegId::B(id), false, &Method::Invite, core);
-        self.change = Some(Box::new(Change {
-            leaves,
-            stays,
-            step: Step::Joining {
-                newcomer: LegId::B(id),
-            },
-            invite: Arc::new(invite),
-            query: Box::default(),
-            subscription: Subscription::none(),
-            incoming: Some(Incoming { server, flow }),
-            replaces: None,
-            attempts_before: 0,
-            tags_before: Vec::new(),
-        }));
-        self.join(LegId::B(id), core);
-        self.rearm(core);
+        (id, Arc::new(invite), Incoming { server, flow })
     }
 
     /// Answers the INVITE of a newcomer with what the party that stays has said.
@@ -157,26 +165,41 @@ impl Call {
         let (Some(incoming), invite) = (change.incoming, Arc::clone(&change.invite)) else {
             return;
         };
+        self.answer_in(newcomer, &invite, incoming, Body::of(answer).as_ref(), core);
+    }
+
+    /// Answers the INVITE of a leg that came in by itself.
+    pub(super) fn answer_in(
+        &mut self,
+        newcomer: LegId,
+        invite: &Message,
+        incoming: Incoming,
+        body: Option<&Body>,
+        core: &mut Core,
+    ) {
         let Some(leg) = self.leg_mut(newcomer) else {
             return;
         };
         let tag = leg.dialog.local_tag.to_string();
         let source = Some(incoming.flow.remote);
-        let mut b = reply(&invite, 200, "OK", Some(&tag), source);
+        let mut b = reply(invite, 200, "OK", Some(&tag), source);
         for line in invite.lines().filter(|l| l.name == Name::RecordRoute) {
             b.raw_line(line.raw);
         }
         b.header(Name::Contact, leg.contact());
         b.header(Name::Allow, leg.allow());
         b.header(Name::Supported, SUPPORTED);
-        if answer.has_body() {
-            b.header(Name::ContentType, SDP);
-        }
-        let bytes = leg.finish_like(b, answer, core);
+        let bytes = match body {
+            Some(body) => {
+                b.header(Name::ContentType, &body.content_type);
+                leg.finish(b, &body.content_type, &body.bytes, core)
+            }
+            None => b.finish(None),
+        };
         core.respond(incoming.server, 200, bytes.clone());
         self.note_response(newcomer, true, 200, &Method::Invite, core);
         if let Some(leg) = self.leg_mut(newcomer) {
-            leg.await_ack(&invite, bytes, incoming.flow, core);
+            leg.await_ack(invite, bytes, incoming.flow, core);
         }
     }
 

@@ -55,15 +55,10 @@ impl Memory {
         }
     }
 
-    /// What is there whatever the limits are.
+    /// What there is beside calls and transactions.
     pub fn fixed(shards: u16, instances: &[usize], connections: usize) -> usize {
-        let nothing = Limits {
-            calls_max: 0,
-            transactions_max: 0,
-            emergency_reserve: 0,
-            ..Limits::default()
-        };
-        Memory::of(&nothing, shards, instances, connections).total
+        let all = Memory::of(&Limits::default(), shards, instances, connections);
+        all.total - all.calls
     }
 }
 

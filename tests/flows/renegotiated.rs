@@ -1,6 +1,7 @@
 //! Flows in which one side of an answered call asks again, and the other is slow, stubborn or gone.
 
 use intertrunk_proto::Input;
+use intertrunk_sip::Method;
 use sim::{Errand, Manner, Renegotiation, ms};
 
 use super::{World, call, check, gw_a, world};
@@ -251,4 +252,30 @@ fn first_answer_again_after_a_reinvite() {
     w.inject("127.0.0.21:5080", answer);
     w.run(ms(10_000));
     check("first_answer_again_after_a_reinvite", &mut w);
+}
+
+/// K19: digits come as INFO, faster than those that have their answer are forgotten.
+#[test]
+fn many_requests_one_after_the_other() {
+    let mut w = world();
+    let errand = Errand {
+        hang_up: None,
+        ..Errand::to("1")
+    };
+    let now = w.now;
+    w.ua("pbx-a").place(&errand, now);
+    w.run(ms(1_000));
+    for _ in 0..20 {
+        let now = w.now;
+        w.ua("pbx-a").inform(now);
+        w.run(ms(100));
+    }
+    let answers = w.sent_to("pbx-a", "SIP/2.0 200");
+    assert_eq!(
+        answers
+            .iter()
+            .filter(|a| *a.method() == Method::Info)
+            .count(),
+        20
+    );
 }

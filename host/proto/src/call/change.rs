@@ -178,6 +178,11 @@ impl Call {
         }
     }
 
+    /// Whether a party is changing, or somebody is still asked for a change that was given up.
+    pub(super) fn is_changing(&self) -> bool {
+        self.change.is_some() || self.own_offer.is_some()
+    }
+
     /// Whether this leg is a newcomer that the party that stays is asked to take.
     pub(super) fn joins(&self, leg: LegId) -> bool {
         let step = self.change.as_ref().map(|c| c.step);

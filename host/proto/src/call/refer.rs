@@ -64,7 +64,7 @@ impl Call {
         if !leg.trunk.transfers.may_refer {
             return Err(405);
         }
-        if self.change.is_some() {
+        if self.is_changing() {
             return Err(491);
         }
         if self.transfers >= core.snapshot.limits.transfers_max {

@@ -111,7 +111,9 @@ impl Call {
         let invite = method == Method::Invite;
         let offered = self.invite.as_ref().is_some_and(|i| i.has_body());
         let acknowledges = method == Method::Prack && !(r.request.has_body() && offered);
-        if self.relays.len() >= core.snapshot.limits.relays_max {
+        // Those that have their answer stay for a while, in case that it has to be given again.
+        let waiting = self.relays.iter().filter(|r| r.request.is_some());
+        if waiting.count() >= core.snapshot.limits.relays_max {
             return self.reply_plain(&r, 500, Some(5), core);
         }
         let source = self.leg(r.leg).map(|l| Arc::clone(&l.trunk));

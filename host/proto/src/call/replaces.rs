@@ -12,7 +12,7 @@ use super::change::{Change, Incoming, Step};
 use super::leg::{Body, Leg};
 use super::notify::Subscription;
 use super::passing::SUPPORTED;
-use super::{Call, LegId, Phase};
+use super::{Call, LegId, Phase, Q850, q850_of};
 use crate::ask::{Candidate, HeaderField};
 use crate::core::Core;
 use crate::dialog::Dialog;
@@ -54,7 +54,7 @@ impl Call {
             Phase::Ended => Err(603),
             Phase::Talking(bridge) if bridge.other(leg).is_none() || l.over => Err(603),
             Phase::Talking(_) if early_only => Err(486),
-            Phase::Talking(_) if self.change.is_some() => Err(491),
+            Phase::Talking(_) if self.is_changing() => Err(491),
             Phase::Talking(_) if self.attempts.len() >= core.snapshot.limits.attempts_max => {
                 Err(500)
             }
@@ -218,7 +218,8 @@ impl Call {
         let tag = leg.dialog.local_tag.to_string();
         let phrase = intertrunk_sip::reason_phrase(code);
         let source = Some(incoming.flow.remote);
-        let b = reply(&change.invite, code, phrase, Some(&tag), source);
+        let mut b = reply(&change.invite, code, phrase, Some(&tag), source);
+        b.header_fmt(Name::Reason, format_args!("{}", Q850(q850_of(code))));
         core.respond(incoming.server, code, b.finish(None));
         self.note_response(newcomer, true, code, &Method::Invite, core);
     }

@@ -21,6 +21,9 @@ pub fn settle(world: &mut World) -> Vec<String> {
     if let Some(reference) = &world.reference {
         broken.extend(reference.account(&world.records()));
     }
+    if let Some(transfers) = &world.transfers {
+        broken.extend(transfers.account());
+    }
     broken.extend(nothing_is_left(world));
     broken.extend(one_record_a_call(world));
     broken.extend(no_ghosts(world));
@@ -29,14 +32,15 @@ pub fn settle(world: &mut World) -> Vec<String> {
     broken
 }
 
-/// A call whose peer has died is up until somebody says that it is over.
+/// A call whose peer has died is up until somebody says that it is over; and so is one whose parties
+/// have been joined by others: neither was told when to hang up.
 fn end_calls_of_the_dead(world: &mut World) {
     let failed = world.uas.iter().filter(|u| u.has_failed());
     let failed: Vec<String> = failed.map(|u| u.name.clone()).collect();
     let is_of = |name: &str| failed.iter().any(|f| f == name);
     for call in world.b2bua.calls() {
         let callee = call.b_leg.is_some_and(|leg| is_of(&leg.trunk));
-        if callee || is_of(&call.a_leg.trunk) {
+        if callee || is_of(&call.a_leg.trunk) || world.transfers.is_some() {
             world.input(Input::EndCall(call.call));
         }
     }

@@ -141,6 +141,24 @@ fn k1_cancel_against_the_verdict() {
     explore_all(&script, &[PLAIN, LOST, TWICE, LATE, EARLY], &PAIRS, 500);
 }
 
+/// K1: a BYE of a caller that has heard 180 against the answer: whoever was given up is not left in a call.
+#[test]
+fn k1_early_bye_against_the_answer() {
+    let script = Script {
+        name: "k1-early-bye",
+        build: || {
+            let errand = Errand {
+                early_bye: Some(ms(0)),
+                ..Errand::to("1")
+            };
+            call_so_far(&["gw-a"], &errand, rings_and_answers())
+        },
+        outcomes: Vec::new,
+        check: |_| Vec::new(),
+    };
+    explore_all(&script, &[PLAIN, LOST, TWICE, LATE, EARLY], &PAIRS, 500);
+}
+
 /// K2: a CANCEL against 180 and 200, early and late: nobody is left in a call.
 #[test]
 fn k2_cancel_against_the_answer() {
@@ -253,6 +271,24 @@ fn k7_glare() {
         outcomes: Vec::new,
         check: |_| Vec::new(),
     };
+    let again = Script {
+        name: "k7-again",
+        build: || {
+            let caller = Errand {
+                reinvite: Some(LATER),
+                again: true,
+                ..Errand::to("1")
+            };
+            let callee = Manner {
+                reinvite: Some(LATER),
+                ..Manner::default()
+            };
+            answered(caller, callee)
+        },
+        outcomes: Vec::new,
+        check: |_| Vec::new(),
+    };
+    explore_all(&again, &[PLAIN], &[LOST], 300);
     explore_all(&reinvites, &[PLAIN, LOST], &[TWICE, LATE, EARLY], 1_000);
     explore_all(&update, &[PLAIN, LOST, LATE], &[TWICE, EARLY], 1_500);
 }

@@ -3,13 +3,15 @@
 //! `INTERTRUNK_SIM_SEEDS=20000` runs more of them, `INTERTRUNK_SIM_SEED=17` runs one and prints its
 //! ladder.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::panic::catch_unwind;
 use std::time::Duration;
 
-use intertrunk_proto::trunk::{Health, Trunk};
+use intertrunk_proto::trunk::{Health, Redirects, Trunk};
 use intertrunk_proto::{Event, Input, Limits, Rng};
 use sim::reference::Reference;
+use sim::reference::transfers::Transfers;
 use sim::ua::random_renegotiation;
 use sim::world::{TRUNKS, seed_bytes};
 use sim::{Errand, Mood, Weather, World, ms, rules};
@@ -77,6 +79,53 @@ fn reliable_worlds_keep_every_rule() {
             world.ladder[world.ladder.len().saturating_sub(150)..].join("\n"),
             broken.join("\n"),
         );
+    }
+}
+
+/// K14: the same with parties that transfer their calls, blind and attended, that are transferred by the
+/// host or by themselves, and with INVITEs that take the place of a dialog, be it up or ringing.
+#[test]
+fn transferring_worlds_keep_every_rule() {
+    let number = |name| env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
+    let one = number("INTERTRUNK_SIM_SEED");
+    let seeds = match one {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("INTERTRUNK_SIM_SEEDS").unwrap_or(SEEDS),
+    };
+    let (mut codes, mut passed_on, mut taken) = (BTreeMap::new(), 0, [0; 2]);
+    for seed in seeds {
+        let run = catch_unwind(|| {
+            let (mut world, weather) = random_world(seed, Callers::Transferring);
+            let broken = rules::settle(&mut world);
+            (world, weather, broken)
+        });
+        let Ok((world, weather, broken)) = run else {
+            panic!("seed {seed} panics; again: {AGAIN}{seed} {TEST} transferring_worlds");
+        };
+        assert!(
+            broken.is_empty(),
+            "seed {seed}, {weather:?}\n{}\n\n{}\n\nagain: {AGAIN}{seed} {TEST} transferring_worlds",
+            world.ladder[world.ladder.len().saturating_sub(150)..].join("\n"),
+            broken.join("\n"),
+        );
+        let transfers = world.transfers.expect("it was there");
+        passed_on += transfers.passed_on;
+        for (n, of_world) in taken.iter_mut().zip(transfers.newcomers_taken) {
+            *n += of_world;
+        }
+        for (code, n) in transfers.codes {
+            *codes.entry(code).or_insert(0) += n;
+        }
+    }
+    println!("transfers ended with {codes:?}, {passed_on} were passed on; {taken:?} newcomers");
+    if one.is_none() {
+        assert!(passed_on > 20 && taken.iter().all(|n| *n > 5), "too quiet");
+        for code in [200, 487, 488, 491, 503] {
+            assert!(
+                codes.contains_key(&code),
+                "no transfer ended with {code}: {codes:?}"
+            );
+        }
     }
 }
 
@@ -177,6 +226,8 @@ enum Callers {
     Plain,
     /// 100rel and session timers.
     Reliable,
+    /// REFER and Replaces.
+    Transferring,
 }
 
 fn random_world(seed: u64, callers: Callers) -> (World, Weather) {
@@ -190,18 +241,23 @@ fn random_world(seed: u64, callers: Callers) -> (World, Weather) {
             delay_ms: 1 + pick(300),
         },
     };
-    let limits: fn(&mut Trunk) = match pick(3) {
-        0 => |trunk| trunk.calls_out_max = Some(1),
+    let trunks: fn(&mut Trunk) = match pick(6) {
+        0 | 1 => |trunk| trunk.calls_out_max = Some(1),
+        2 => |trunk| trunk.redirects = Redirects::Follow,
+        3 => |trunk| trunk.transfers.takes_refer = trunk.name.ends_with('a'),
+        4 => |trunk| trunk.transfers.takes_refer = true,
         _ => |_| {},
     };
-    let mut world = World::with_trunks(seed, weather, Mood::Random, limits);
+    let mut world = World::with_trunks(seed, weather, Mood::Random, trunks);
     world.reference = (callers == Callers::Plain).then(Reference::default);
+    world.transfers = (callers == Callers::Transferring).then(Transfers::default);
     if pick(5) == 0 {
         world.limits = few();
         world.reload();
     }
     for agent in &mut world.uas {
         agent.manner = None;
+        agent.refers = callers == Callers::Transferring;
     }
     if pick(6) == 0 {
         world
@@ -214,12 +270,38 @@ fn random_world(seed: u64, callers: Callers) -> (World, Weather) {
         if callers == Callers::Reliable {
             errand.headers = abilities(&mut pick);
         }
+        if callers == Callers::Transferring {
+            (errand.cancel, errand.early_bye) = (None, None);
+            errand.refer = (pick(2) == 0).then(|| ms(pick(3_000)));
+            errand.hang_up = Some(ms(2_000 + pick(8_000)));
+        }
         let now = world.now;
         world.ua(trunk).place(&errand, now);
         world.run(ms(pick(2_500)));
+        if callers == Callers::Transferring && pick(2) == 0 {
+            replace_one(&mut world, trunk, &mut pick);
+        }
         disturb(&mut world, &mut pick);
     }
     (world, weather)
+}
+
+/// A user agent wants the place of one of its dialogs, or of any that it was ever in.
+fn replace_one(world: &mut World, trunk: &str, pick: &mut impl FnMut(u64) -> u64) {
+    let now = world.now;
+    let ua = world.ua(trunk);
+    let known: Vec<String> = ua.sides.keys().filter_map(|id| ua.replaces(id)).collect();
+    if known.is_empty() {
+        return;
+    }
+    let named = known[pick(known.len() as u64) as usize].clone();
+    let errand = Errand {
+        hang_up: Some(ms(2_000 + pick(4_000))),
+        headers: vec![("Replaces".to_owned(), named)],
+        ..random_errand(pick)
+    };
+    ua.place(&errand, now);
+    world.run(ms(pick(1_000)));
 }
 
 /// Bounds that are reached.
@@ -325,7 +407,7 @@ struct Seen {
     attempts_failed: u64,
     fallbacks: u64,
     late_answers: u64,
-    codes: std::collections::BTreeMap<u16, u64>,
+    codes: BTreeMap<u16, u64>,
 }
 
 impl Seen {

@@ -20,6 +20,7 @@ use crate::ladder::{arrow, start_line};
 use crate::net::{Datagram, Net, Weather};
 use crate::policy::{Decision, Mood};
 use crate::reference::Reference;
+use crate::reference::transfers::Transfers;
 pub use crate::setting::snapshot;
 use crate::setting::snapshot_without;
 use crate::ua::Ua;
@@ -69,6 +70,8 @@ pub struct World {
     pub spoke: Instant,
     /// What must be true of each call; only where nobody forges messages.
     pub reference: Option<Reference>,
+    /// What must be true of each transfer; likewise.
+    pub transfers: Option<Transfers>,
     /// Whether a ladder is written; a schedule that is only explored needs none.
     pub quiet: bool,
     /// Datagrams that the host has sent.
@@ -140,6 +143,7 @@ impl World {
             spoke: Instant::default(),
             transmitted: 0,
             reference: None,
+            transfers: None,
             quiet: false,
             wire: Wire::default(),
             pins: BTreeMap::new(),
@@ -318,6 +322,9 @@ impl World {
             if let Some(reference) = &mut self.reference {
                 reference.heard(from, &bytes, self.now);
             }
+            if let Some(transfers) = &mut self.transfers {
+                transfers.heard(&bytes);
+            }
             let flow = Flow::to(ListenerId(0), from);
             self.input(Input::Received { flow, bytes });
         } else if let Some(ua) = self.uas.iter_mut().find(|u| u.address == to) {
@@ -383,6 +390,10 @@ impl World {
             self.broken.extend(differs);
             self.broken.append(&mut reference.broken);
         }
+        if let Some(transfers) = &mut self.transfers {
+            transfers.stepped();
+            self.broken.append(&mut transfers.broken);
+        }
         let [calls, ..] = self.b2bua.holdings();
         if calls > self.limits.calls_max {
             self.broken.push(format!("{calls} calls held"));
@@ -447,6 +458,10 @@ impl World {
             if unsendable.is_some() {
                 reference.not_sent(&message);
             }
+        }
+        if let (Some(transfers), Ok(message)) = (&mut self.transfers, Message::parse(bytes.clone()))
+        {
+            transfers.said(&message);
         }
         if let Some(id) = unsendable {
             return self.input(Input::TransmitFailed(id));

@@ -8,6 +8,7 @@ use intertrunk_proto::ask::{Candidate, Verdict, WhenExhausted};
 use intertrunk_sip::{Message, Method};
 
 use super::attempt::{Attempt, Fork, PATIENCE};
+use super::failure::{best_class, class_of, places_in, why_not_on};
 use super::{branch_of, tag_of};
 use crate::schedule::Outcome;
 use crate::world::TRUNKS;
@@ -36,6 +37,8 @@ pub(super) struct Call {
     plan: Vec<Candidate>,
     /// What the plan had tried.
     next: usize,
+    /// Trunks that a 3xx names, in its order.
+    places: Option<Vec<Candidate>>,
     /// Code that the policy refused with.
     rejected: Option<u16>,
     pub(super) generation: u64,
@@ -107,6 +110,7 @@ impl Call {
             plans: 0,
             plan: Vec::new(),
             next: 0,
+            places: None,
             rejected: None,
             generation: 0,
             attempts: Vec::new(),
@@ -176,6 +180,7 @@ impl Call {
         self.generation = generation;
         self.plans += 1;
         (self.plan, self.next, self.rejected) = (Vec::new(), 0, None);
+        self.places = None;
         match outcome {
             Ok(Verdict::Connect(plan)) => {
                 self.plan.clone_from(&plan.candidates);
@@ -300,6 +305,11 @@ impl Call {
             "dialled for a call that has its final answer",
         );
         let name = TRUNKS.get(attempt.trunk).map_or("?", |t| t.0);
+        // A redirection makes a plan of its own; whatever was left of the old one is gone.
+        if let Some(places) = self.places.take() {
+            (self.plan, self.next) = (places, 0);
+            self.plans += 1;
+        }
         let rest = self.plan.iter().skip(self.next);
         let Some(place) = rest.into_iter().position(|c| c.trunk == name) else {
             self.breaks(format!("dialled {name}, which the plan does not have"));
@@ -388,7 +398,11 @@ impl Call {
                 if live {
                     attempt.code = Some(code);
                     self.step.refused.push(code);
+                    self.places = places_in(message)
+                        .filter(|_| code < 400)
+                        .or(self.places.take());
                 }
+                let attempt = &mut self.attempts[leg];
                 attempt.refused = Some(code);
                 attempt.over.get_or_insert(now);
             }
@@ -528,7 +542,10 @@ impl Call {
             let what = format!("{heard:?} became {told}");
             // The next candidate's trunk may be full, or out of reach.
             let unsendable = self.attempts.iter().any(|a| a.unsendable);
-            let full = told == 503 && (self.next < self.plan.len() || unsendable);
+            let left = self.next < self.plan.len() || self.places.is_some();
+            // A policy is asked what to make of a redirection only so often.
+            let asked_enough = told == 500 && self.places.is_some();
+            let full = (told == 503 && (left || unsendable)) || asked_enough;
             let asks_again = self.rejected == Some(0);
             let right = heard.iter().any(|h| class(h) == told / 100) || best_is_silent;
             self.must(right || full || asks_again, &what);
@@ -536,37 +553,5 @@ impl Call {
             let what = format!("the policy said {code}, the caller was told {told}");
             self.must(told == code, &what);
         }
-    }
-}
-
-/// The class by which the failures of those that rang together are compared (RFC 3261 §16.7): a global
-/// one first; who was silent has timed out, who could not be sent to is out of service.
-fn class_of(attempt: &Attempt) -> u16 {
-    match attempt.code {
-        Some(600..=699) => 0,
-        Some(code) => code / 100,
-        None if attempt.unsendable => 5,
-        None => 4,
-    }
-}
-
-fn best_class(all: &[Attempt], turn: (u8, u8)) -> u16 {
-    let together = all.iter().filter(|a| a.turn == turn);
-    together.map(class_of).min().unwrap_or_default()
-}
-
-/// Why after this attempt no other may be tried yet, or ever. Of those that rang together, the best
-/// says whether it goes on.
-fn why_not_on(before: &Attempt, all: &[Attempt], now: Instant) -> Option<String> {
-    let name = TRUNKS.get(before.trunk).map_or("?", |t| t.0);
-    let best = class_of(before) == best_class(all, before.turn);
-    match before.code {
-        Some(code) if before.rang => Some(format!("{name} rang, then said {code}")),
-        Some(code) if best && ![408, 500, 502, 503, 504].contains(&code) => {
-            Some(format!("{name} said {code}"))
-        }
-        Some(_) => None,
-        None if before.is_live(now) => Some(format!("{name} may still answer")),
-        None => None,
     }
 }

@@ -15,6 +15,8 @@
 mod account;
 mod attempt;
 mod call;
+mod failure;
+pub mod transfers;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -8,8 +8,10 @@ use intertrunk_proto::Instant;
 use intertrunk_sip::{Message, Method, Name, reply};
 
 use super::{
-    Deed, Dialog, Final, Renegotiation, Server, Side, T1, Ua, Unacked, branch_of, random_manner,
+    Deed, Dialog, Final, Manner, Renegotiation, Server, Side, T1, Ua, Unacked, branch_of,
+    random_manner,
 };
+use crate::ms;
 
 impl Ua {
     pub(super) fn invited(&mut self, invite: Message, now: Instant) -> Option<Side> {
@@ -17,6 +19,13 @@ impl Ua {
             self.manner.unwrap_or_else(|| random_manner(&mut self.rng))
         } else {
             self.manners.remove(0)
+        };
+        let dice = if self.refers { self.rng.next_u64() } else { 0 };
+        let manner = Manner {
+            refer: (dice % 3 == 1)
+                .then(|| ms(dice / 3 % 3_000))
+                .or(manner.refer),
+            ..manner
         };
         if invite.values(Name::Via).count() != 1 {
             self.complain("INVITE with more Vias than the host's");
@@ -352,6 +361,8 @@ impl Ua {
                 .extend(side.manner.hang_up.map(|d| (now + d, Deed::HangUp)));
             side.deeds
                 .extend(side.manner.reinvite.map(|d| (now + d, Deed::ReInvite)));
+            side.deeds
+                .extend(side.manner.refer.map(|d| (now + d, Deed::Refer)));
             side.deeds
                 .extend(side.manner.update.map(|d| (now + d, Deed::Update)));
         }

@@ -79,6 +79,12 @@ impl Ua {
         if initial {
             side.code = Some(code);
         }
+        if let (491, Some(errand)) = (code, &mut side.errand)
+            && std::mem::take(&mut errand.again)
+        {
+            // Its Call-ID is its own (RFC 3261 §14.1).
+            side.deeds.insert((now + ms(2_100), Deed::ReInvite));
+        }
         if code >= 300 {
             let invite = Message::parse(side.clients[place].bytes.clone()).expect("ours");
             let mut b = Builder::request(&Method::Ack, invite.request_uri());
@@ -138,6 +144,7 @@ impl Ua {
             side.deeds
                 .extend(e.refresh.map(|d| (now + d, Deed::Refresh)));
             side.deeds.extend(e.update.map(|d| (now + d, Deed::Update)));
+            side.deeds.extend(e.refer.map(|d| (now + d, Deed::Refer)));
         }
     }
 

@@ -45,7 +45,7 @@ impl Ua {
             Deed::HangUp => side.dialogs.iter().any(|d| d.up),
             Deed::ReInvite | Deed::Update => side.dialogs[0].up && !self.has_pending_offer(side),
             Deed::EarlyUpdate => side.can_update_early() && !self.has_pending_offer(side),
-            Deed::Info | Deed::Refresh => side.dialogs[0].up,
+            Deed::Info | Deed::Refresh | Deed::Refer => side.dialogs[0].up,
             Deed::Accept(n) => side.servers[n].request.is_some(),
             Deed::EarlyBye | Deed::EarlyInfo | Deed::Ring(_) | Deed::Answer | Deed::Refuse(_) => {
                 side.code.is_none()

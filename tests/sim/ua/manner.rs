@@ -37,6 +37,10 @@ pub struct Errand {
     pub renegotiation: Renegotiation,
     /// Never sends ACK for a 2xx.
     pub no_ack: bool,
+    /// REFER so long after the answer: to another call of its own, or blind.
+    pub refer: Option<Duration>,
+    /// Asks again, once, after 491 to its re-INVITE.
+    pub again: bool,
     /// More header lines of the INVITE.
     pub headers: Vec<(String, String)>,
     /// More header lines of its CANCEL and BYE.
@@ -61,6 +65,8 @@ impl Errand {
             cancel_reinvite: None,
             renegotiation: Renegotiation::Accepts,
             no_ack: false,
+            refer: None,
+            again: false,
             headers: Vec::new(),
             parting: Vec::new(),
         }
@@ -125,6 +131,8 @@ pub struct Manner {
     pub reinvite: Option<Duration>,
     /// UPDATE with an offer so long after the ACK.
     pub update: Option<Duration>,
+    /// REFER so long after the ACK: to another call of its own, or blind.
+    pub refer: Option<Duration>,
     /// What it says to a re-INVITE.
     pub renegotiation: Renegotiation,
     /// More header lines of its answers to the INVITE, and of its BYE.
@@ -148,6 +156,7 @@ impl Default for Manner {
             hang_up: None,
             reinvite: None,
             update: None,
+            refer: None,
             renegotiation: Renegotiation::Accepts,
             lines: &[],
             reliable: false,
@@ -156,6 +165,14 @@ impl Default for Manner {
     }
 }
 
+/// Where a 302 sends calls: to one trunk or two, back, and to nobody.
+const PLACES: [&str; 4] = [
+    "<sip:9@127.0.0.22:5080>",
+    "<sip:9@127.0.0.12:5070>;q=0.3, <sip:8@127.0.0.21:5080>;q=0.5",
+    "<sip:7@127.0.0.11:5070>, <sip:+1425@127.0.0.22:5080>",
+    "<sip:7@192.0.2.9>",
+];
+
 /// Any manner at all.
 pub fn random_manner(rng: &mut Rng) -> Manner {
     let pick = |rng: &mut Rng, n: u64| rng.next_u64() % n;
@@ -163,8 +180,8 @@ pub fn random_manner(rng: &mut Rng) -> Manner {
     let last = match pick(rng, 20) {
         0..11 => Final::Answer(after),
         11..15 => {
-            let codes = [404, 486, 503, 603, 500, 408];
-            Final::Refuse(after, codes[pick(rng, 6) as usize])
+            let codes = [404, 486, 503, 603, 500, 408, 302, 302];
+            Final::Refuse(after, codes[pick(rng, 8) as usize])
         }
         15..17 => Final::Rings,
         17..19 => Final::AnswersCancel,
@@ -178,11 +195,12 @@ pub fn random_manner(rng: &mut Rng) -> Manner {
     Manner {
         ring,
         last,
-        places: None,
+        places: Some(PLACES[pick(rng, 4) as usize]),
         forks: if pick(rng, 6) == 0 { 2 } else { 1 },
         hang_up: (pick(rng, 3) == 0).then(|| ms(pick(rng, 3_000))),
         reinvite: (pick(rng, 4) == 0).then(|| ms(pick(rng, 2_000))),
         update: None,
+        refer: None,
         renegotiation: random_renegotiation(rng.next_u64()),
         lines: &[],
         reliable: pick(rng, 3) == 0,

@@ -48,6 +48,8 @@ pub(crate) enum Deed {
     /// INFO before the answer.
     EarlyInfo,
     Refresh,
+    /// REFER.
+    Refer,
     Ring(u16),
     Answer,
     Refuse(u16),
@@ -160,6 +162,8 @@ pub struct Ua {
     pub strict: bool,
     /// Under a schedule: deeds are not done when their time comes, but when it is their turn.
     pub by_choice: bool,
+    /// Whether those whom it calls transfer it.
+    pub refers: bool,
     /// What it does with a REFER.
     pub referred: Referred,
     secrets: [String; 3],
@@ -183,6 +187,7 @@ impl Ua {
             patience: T1 * 64,
             strict: true,
             by_choice: false,
+            refers: false,
             referred: Referred::default(),
             secrets: [
                 address.ip().to_string(),
@@ -457,6 +462,7 @@ impl Ua {
             Deed::Info if side.dialogs[0].up => {
                 self.request(side, 0, &Method::Info, None, now);
             }
+            Deed::Refer if side.dialogs[0].up => self.refer_somewhere(side, now),
             Deed::Ring(code) if side.code.is_none() => {
                 for dialog in 0..side.dialogs.len() {
                     self.ring(side, dialog, code, now);
@@ -481,6 +487,7 @@ impl Ua {
             | Deed::EarlyUpdate
             | Deed::EarlyInfo
             | Deed::Refresh
+            | Deed::Refer
             | Deed::Ring(_)
             | Deed::Answer
             | Deed::Refuse(_) => {}

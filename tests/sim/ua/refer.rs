@@ -29,15 +29,35 @@ impl Ua {
         }
     }
 
+    /// Sends one in this call: to the other side of another one, if it is in one and so minded.
+    pub(super) fn refer_somewhere(&mut self, side: &mut Side, now: Instant) {
+        let other = self
+            .latest()
+            .filter(|_| self.rng.next_u64().is_multiple_of(2));
+        let refer_to = match other.and_then(|id| self.replaces(&id)) {
+            Some(named) => {
+                let named = named.replace(';', "%3B").replace('=', "%3D");
+                format!("<sip:2@127.0.0.1?Replaces={named}>")
+            }
+            None => "<sip:12065550100@127.0.0.1>".to_owned(),
+        };
+        self.send_refer(side, &refer_to, &[], now);
+    }
+
     /// The same in this call.
     pub fn refer_in(&mut self, call_id: &str, refer_to: &str, more: &[(&str, &str)], now: Instant) {
         let Some(mut side) = self.sides.remove(call_id) else {
             return self.complain("no such call to transfer");
         };
+        self.send_refer(&mut side, refer_to, more, now);
+        self.sides.insert(side.call_id.clone(), side);
+    }
+
+    fn send_refer(&mut self, side: &mut Side, refer_to: &str, more: &[(&str, &str)], now: Instant) {
         let branch = format!("z9hG4bK{}", self.token("b"));
         side.dialogs[0].cseq += 1;
         let cseq = side.dialogs[0].cseq;
-        let mut b = self.head(&side, 0, &Method::Refer, &branch, cseq);
+        let mut b = self.head(side, 0, &Method::Refer, &branch, cseq);
         b.header(Name::ReferTo, refer_to);
         b.header_fmt(
             Name::ReferredBy,
@@ -47,8 +67,7 @@ impl Ua {
             b.other(name, value);
         }
         let bytes = b.finish(None);
-        self.send(&mut side, bytes, (Method::Refer, branch, cseq), now);
-        self.sides.insert(side.call_id.clone(), side);
+        self.send(side, bytes, (Method::Refer, branch, cseq), now);
     }
 
     /// Sends a SUBSCRIBE in its latest call, with these lines.
@@ -105,6 +124,15 @@ impl Ua {
             return self.complain("no call to renegotiate");
         };
         self.request(&mut side, 0, &Method::Invite, Some("offer"), now);
+        self.sides.insert(side.call_id.clone(), side);
+    }
+
+    /// Sends an INFO in its latest call.
+    pub fn inform(&mut self, now: Instant) {
+        let Some(mut side) = self.latest().and_then(|id| self.sides.remove(&id)) else {
+            return self.complain("no call to inform");
+        };
+        self.request(&mut side, 0, &Method::Info, None, now);
         self.sides.insert(side.call_id.clone(), side);
     }
 

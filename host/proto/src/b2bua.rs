@@ -268,9 +268,9 @@ impl B2bua {
             );
         }
         let server = self.core.table.open(cancel, flow, None);
-        // The tag of the answer that the INVITE will get (RFC 3261 §9.2).
-        let call = self.calls.get(key);
-        let tag = call.and_then(|call| call.tag_for(invite));
+        // The tag of the answer that the INVITE has, or will get (RFC 3261 §9.2).
+        let will = self.calls.get(key).and_then(|call| call.tag_for(invite));
+        let tag = self.core.table.tag_said(invite).or(will);
         let tag = tag.unwrap_or_else(|| self.core.rng.token()).to_string();
         let ok = reply(cancel, 200, "OK", Some(&tag), Some(flow.remote)).finish(None);
         self.core.respond(server, 200, ok);

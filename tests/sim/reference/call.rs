@@ -201,7 +201,8 @@ impl Call {
             return;
         }
         let method = message.method();
-        if !matches!(method, Method::Ack | Method::Cancel) {
+        // Nothing comes after a BYE: it is heard, whatever has overtaken it.
+        if !matches!(method, Method::Ack | Method::Cancel | Method::Bye) {
             if message.cseq() <= self.caller_cseq {
                 return;
             }

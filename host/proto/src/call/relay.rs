@@ -113,7 +113,8 @@ impl Call {
         let acknowledges = method == Method::Prack && !(r.request.has_body() && offered);
         // Those that have their answer stay for a while, in case that it has to be given again.
         let waiting = self.relays.iter().filter(|r| r.request.is_some());
-        if waiting.count() >= core.snapshot.limits.relays_max {
+        // A PRACK is one of few anyway: as many as there are early dialogs.
+        if waiting.count() >= core.snapshot.limits.relays_max && method != Method::Prack {
             return self.reply_plain(&r, 500, Some(5), core);
         }
         let source = self.leg(r.leg).map(|l| Arc::clone(&l.trunk));

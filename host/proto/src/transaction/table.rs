@@ -432,6 +432,12 @@ impl Table {
         })
     }
 
+    /// Our tag in what was answered last.
+    pub(crate) fn tag_said(&self, key: ServerKey) -> Option<Token> {
+        let said = Bytes::copy_from_slice(&self.servers.get(key)?.last_response);
+        Token::parse(Message::parse(said).ok()?.to_tag()?)
+    }
+
     /// Answers a request. A second final answer is not sent: the machine knows only one.
     pub(crate) fn respond(
         &mut self,

@@ -246,6 +246,27 @@ fn replaces_that_are_refused() {
     );
 }
 
+/// K12: whoever was replaced never acknowledged our 2xx: it is hung up when that is given up, and the two
+/// that talk go on.
+#[test]
+fn replaced_before_it_acknowledged() {
+    let mut w = routed();
+    let now = w.now;
+    let deaf = Errand {
+        hang_up: None,
+        no_ack: true,
+        ..Errand::to("1")
+    };
+    let first = w.ua("pbx-a").place(&deaf, now);
+    w.run(ms(1_000));
+    let replaces = w.ua("pbx-a").replaces(&first).unwrap();
+    call_replacing(&mut w, "pbx-a", &replaces);
+    w.run(ms(40_000));
+    assert_eq!((w.calls().len(), w.state("gw-a").active()), (2, 1));
+    hang_up(&mut w, "gw-a");
+    check("replaced_before_it_acknowledged", &mut w);
+}
+
 /// K1, RFC 3891 §3: a newcomer gives up before the party that stays has taken its session: that is asked
 /// no more, and the dialog is as it was.
 #[test]

@@ -4,7 +4,7 @@
 
 use intertrunk_sip::{Message, Method, Name, Token, reply};
 
-use super::leg::Body;
+use super::leg::{Body, Leg};
 use super::reason::{Because, q850_in};
 use super::relay::Cancel;
 use super::{Call, LegId, Phase};
@@ -258,19 +258,17 @@ impl Call {
         let clocked = self.legs_mut().map(|(id, leg)| (id, leg.clock(core)));
         let silent: Vec<LegId> = clocked.filter(|(_, s)| *s).map(|(id, _)| id).collect();
         for leg in silent {
+            let leaves = |l: &mut Leg| std::mem::take(&mut l.bye_waits);
+            if self.leg_mut(leg).is_some_and(leaves) {
+                // It has no part in the bridge any more, or there is none.
+                self.send_bye(leg, core);
+                continue;
+            }
             match self.phase {
                 // RFC 3261 §13.3.1.4: without an ACK, the dialog is confirmed and then ended.
                 Phase::Talking(_) => self.end_by_host(core),
-                Phase::Ended => {
-                    let waits = self
-                        .leg_mut(leg)
-                        .is_some_and(|l| std::mem::take(&mut l.bye_waits));
-                    if waits {
-                        self.send_bye(leg, core);
-                    }
-                }
                 Phase::Dialling if self.picks_up(leg) => self.pickup_failed(core),
-                Phase::Asking { .. } | Phase::Dialling => {}
+                Phase::Asking { .. } | Phase::Dialling | Phase::Ended => {}
             }
         }
         if self.ends_at.is_some_and(|at| at <= core.now) && !self.is_ended() {

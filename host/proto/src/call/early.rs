@@ -277,6 +277,9 @@ impl Call {
         if next.tag == tag {
             return;
         }
+        // An offer of the dialog that the caller hears no more would be answered as of another one.
+        self.answer_offers_of(LegId::A, core);
+        let Some(early) = &mut self.early else { return };
         early.sent.go_on_from(next.rseq);
         self.a.describe_as(next.described);
         let cseq = self.invite.as_ref().map_or(0, |i| i.cseq());

@@ -396,6 +396,15 @@ impl Call {
         }
     }
 
+    /// The offers of this leg get an answer now.
+    pub(super) fn answer_offers_of(&mut self, leg: LegId, core: &mut Core) {
+        for place in 0..self.relays.len() {
+            if self.relays[place].from == leg && self.relays[place].negotiates {
+                self.answer_relay(place, 500, core);
+            }
+        }
+    }
+
     /// An attempt is over: what was asked of it gets an answer.
     pub(super) fn drop_relays_to(&mut self, leg: LegId, core: &mut Core) {
         for place in 0..self.relays.len() {

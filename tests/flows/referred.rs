@@ -230,6 +230,8 @@ fn two_transfers_of_one_call() {
     };
     w.ua("pbx-b").manners.push(busy);
     let call = talk(&mut w, "pbx-a", "1");
+    // Refused by the host: from here on the two sides number differently.
+    refer(&mut w, "pbx-a", &call, "<mailto:a@b>", &[]);
     refer(&mut w, "pbx-a", &call, "<sip:2@127.0.0.1>", &[]);
     refer(&mut w, "pbx-a", &call, "<sip:2@127.0.0.1>", &[]);
     let notes = w.sent_to("pbx-a", "NOTIFY");
@@ -239,11 +241,11 @@ fn two_transfers_of_one_call() {
         .map(|n| line(n, Name::Event) + &String::from_utf8_lossy(&n.body()))
         .collect();
     let expected = [
-        "refer;id=2SIP/2.0 486 Busy Here\r\n",
-        "refer;id=3SIP/2.0 200 OK\r\n",
+        "refer;id=3SIP/2.0 486 Busy Here\r\n",
+        "refer;id=4SIP/2.0 200 OK\r\n",
     ];
     assert_eq!(ends, expected);
-    let lines = [("Event", "refer;id=2"), ("Expires", "60")];
+    let lines = [("Event", "refer;id=3"), ("Expires", "60")];
     let now = w.now;
     w.ua("pbx-a").subscribe(&lines, now);
     w.run(ms(500));

@@ -26,20 +26,40 @@
 //! `intertrunk policy build`, or by `cargo build --release --target wasm32-unknown-unknown`.
 //!
 //! Where to look: [`Query`] and [`Party`] for what is known of the call, [`Plan`] and [`Candidate`]
-//! for where it goes, [`Verdict`] for the other answers, [`settings`](fn@settings) for a policy that
-//! is configured, `test` for a native host and case files.
+//! for where it goes, [`Verdict`] for the other answers, [`Number`] and [`PrefixMap`] for numbers,
+//! [`trunk`] and [`table`] for what the host knows, `test` for a native host and case files.
+//!
+//! What makes a module larger is a feature of this crate:
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `settings`, on by default | [`settings`](fn@settings): TOML, with every fault at its line |
+//! | `rules` | [`rules`]: regular expressions, translations, routes by usage; 450 KB of module |
+//! | `calendar` | [`calendar`]: opening hours, holidays, all time zones; 590 KB of module |
+//!
+//! A module has only what its policy uses, whatever the features are: the smallest has 75 KB.
+//! `intertrunk policy inspect` tells.
 
 // The generated bindings name this crate by its public path, as they do from a policy's crate.
 extern crate self as intertrunk_sdk;
 
 #[doc(hidden)]
 pub mod bindings;
+#[cfg(feature = "calendar")]
+pub mod calendar;
+mod chance;
 #[doc(hidden)]
 pub mod glue;
 mod number;
+#[cfg(feature = "settings")]
+mod one_or_many;
 mod plan;
 mod policy;
+mod prefixes;
 mod query;
+#[cfg(feature = "rules")]
+pub mod rules;
+#[cfg(feature = "settings")]
 mod settings;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod test;
@@ -58,7 +78,11 @@ pub use bindings::intertrunk::policy::types::{
     Verdict,
 };
 pub use number::Number;
+#[cfg(feature = "settings")]
+pub use one_or_many::OneOrMany;
 pub use policy::Policy;
+pub use prefixes::PrefixMap;
+#[cfg(feature = "settings")]
 pub use settings::{checked, settings};
 pub use world::{Table, Trunk, because, explaining, log, table, trunk, trunks};
 

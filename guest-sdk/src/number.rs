@@ -38,6 +38,35 @@ impl<'a> Number<'a> {
         &self.0[1..]
     }
 
+    /// The country code: one to three digits, such as `1`, `44` or `353` (ITU-T E.164, Annex).
+    ///
+    /// ```
+    /// # use intertrunk_sdk::Number;
+    /// let number = Number::parse("+353861234567").expect("it is a number");
+    /// assert_eq!((number.country_code(), number.national()), ("353", "861234567"));
+    /// ```
+    pub fn country_code(&self) -> &str {
+        let digits = self.digits();
+        let length = match digits.as_bytes() {
+            [b'1' | b'7', ..] => 1,
+            // The zones are full of codes of three digits but for these.
+            [b'2', b'0' | b'7', ..]
+            | [b'3', b'0'..=b'4' | b'6' | b'9', ..]
+            | [b'4', b'0' | b'1' | b'3'..=b'9', ..]
+            | [b'5', b'1'..=b'8', ..]
+            | [b'6', b'0'..=b'6', ..]
+            | [b'8', b'1' | b'2' | b'4' | b'6', ..]
+            | [b'9', b'0'..=b'5' | b'8', ..] => 2,
+            _ => 3,
+        };
+        digits.get(..length).unwrap_or(digits)
+    }
+
+    /// The digits after the country code, without a trunk prefix such as the 0 of many countries.
+    pub fn national(&self) -> &str {
+        self.strip(self.country_code().len())
+    }
+
     /// The last `n` digits; all of them if there are fewer.
     pub fn last(&self, n: usize) -> &str {
         let digits = self.digits();
@@ -95,21 +124,46 @@ impl Party {
             .user
             .split_once(';')
             .map_or(&*self.user, |(number, _)| number);
-        let is_separator = |c: char| matches!(c, '-' | '.' | '(' | ')');
         let is_phone = self.scheme == Scheme::Tel || self.param("user") == Some("phone");
-        if is_phone && number.contains(is_separator) {
-            Cow::Owned(number.replace(is_separator, ""))
-        } else {
-            Cow::Borrowed(number)
+        match is_phone {
+            true => without_separators(number),
+            false => Cow::Borrowed(number),
         }
     }
 
-    /// The extension: `;ext=` of a `tel:` URI, or of the user part of a SIP URI.
-    pub fn extension(&self) -> Option<&str> {
-        let mut in_user = self.user.split(';').skip(1);
-        in_user
-            .find_map(|param| param.strip_prefix("ext="))
-            .or_else(|| self.param("ext"))
+    /// The extension: `;ext=` of a `tel:` URI, or of the user part of a SIP URI, without visual
+    /// separators (RFC 3966 §5.1.4).
+    pub fn extension(&self) -> Option<Cow<'_, str>> {
+        self.number_param("ext").map(without_separators)
+    }
+
+    /// Where a number without `+` is valid: leading digits of a global number, without visual
+    /// separators, or a domain (RFC 3966 §5.1.5). Such digits are no prefix to dial: 911 in the
+    /// context `+1` is not `+1911`.
+    ///
+    /// ```
+    /// # use intertrunk_sdk::test::party;
+    /// let hotline = party("tel:7042;phone-context=+1-914-555");
+    /// assert_eq!(hotline.e164(), None);
+    /// assert_eq!(hotline.dialed(), "7042");
+    /// assert_eq!(hotline.phone_context().as_deref(), Some("+1914555"));
+    /// ```
+    pub fn phone_context(&self) -> Option<Cow<'_, str>> {
+        let context = self.number_param("phone-context")?;
+        Some(match context.starts_with('+') {
+            true => without_separators(context),
+            false => Cow::Borrowed(context),
+        })
+    }
+
+    /// A parameter of the number: of a `tel:` URI, or within the user part of a SIP URI
+    /// (RFC 3261 §19.1.6).
+    fn number_param(&self, name: &str) -> Option<&str> {
+        let in_user = self.user.split(';').skip(1).find_map(|param| {
+            let (known, value) = param.split_once('=')?;
+            known.eq_ignore_ascii_case(name).then_some(value)
+        });
+        in_user.or_else(|| self.param(name))
     }
 
     /// Value of a URI parameter; `Some("")` for a flag.
@@ -119,6 +173,15 @@ impl Party {
             .iter()
             .find(|param| param.name.eq_ignore_ascii_case(name))?;
         Some(param.value.as_deref().unwrap_or_default())
+    }
+}
+
+/// Without what only makes a number easier to read (RFC 3966 §3).
+fn without_separators(number: &str) -> Cow<'_, str> {
+    let is_separator = |c: char| matches!(c, '-' | '.' | '(' | ')');
+    match number.contains(is_separator) {
+        true => Cow::Owned(number.replace(is_separator, "")),
+        false => Cow::Borrowed(number),
     }
 }
 
@@ -150,6 +213,45 @@ mod tests {
     }
 
     #[test]
+    fn a_local_number_has_a_context_and_is_no_global_one() {
+        for (uri, context) in [
+            ("tel:863-1234;phone-context=+1-914-555", "+1914555"),
+            (
+                "sip:8631234;phone-context=a-b.example@gw;user=phone",
+                "a-b.example",
+            ),
+            ("sip:8631234;Phone-Context=+1@gw;user=phone", "+1"),
+        ] {
+            let party = party(uri);
+            assert_eq!(party.e164(), None, "{uri}");
+            assert_eq!(party.dialed(), "8631234", "{uri}");
+            assert_eq!(party.phone_context().as_deref(), Some(context), "{uri}");
+        }
+        assert_eq!(party("+14255550100").phone_context(), None);
+    }
+
+    #[test]
+    fn country_codes_have_one_to_three_digits() {
+        for (number, code) in [
+            ("+12065550100", "1"),
+            ("+74951234567", "7"),
+            ("+442071234567", "44"),
+            ("+4930123456", "49"),
+            ("+420123456789", "420"),
+            ("+35312345678", "353"),
+            ("+6512345678", "65"),
+            ("+85212345678", "852"),
+            ("+8613912345678", "86"),
+            ("+97112345678", "971"),
+            ("+9", "9"),
+        ] {
+            let number = Number::parse(number).expect("it is a number");
+            assert_eq!(number.country_code(), code, "{number}");
+            assert_eq!(format!("+{code}{}", number.national()), *number);
+        }
+    }
+
+    #[test]
     fn the_extension_is_apart_from_the_number() {
         for uri in [
             "tel:+14255550100;ext=7",
@@ -157,8 +259,10 @@ mod tests {
         ] {
             let party = party(uri);
             assert_eq!(party.e164().as_deref(), Some("+14255550100"), "{uri}");
-            assert_eq!(party.extension(), Some("7"), "{uri}");
+            assert_eq!(party.extension().as_deref(), Some("7"), "{uri}");
         }
+        let with_separator = party("tel:+14255550100;ext=7-1");
+        assert_eq!(with_separator.extension().as_deref(), Some("71"));
         assert_eq!(party("+14255550100").extension(), None);
     }
 }

@@ -1,5 +1,7 @@
 //! Reading the question.
 
+use std::slice;
+
 use crate::{Attempt, Cause, Party, Query};
 
 impl Query {
@@ -16,6 +18,34 @@ impl Query {
     /// Name of the trunk that the call came in on.
     pub fn ingress(&self) -> &str {
         &self.call.ingress
+    }
+
+    /// The trunk whose routes apply: a transfer is a new call of who transfers, any other call one of
+    /// the trunk that it came in on.
+    pub fn origin(&self) -> &str {
+        match &self.cause {
+            Cause::Transferred(transfer) => &transfer.by,
+            Cause::NewCall | Cause::Exhausted(_) | Cause::Redirected(_) | Cause::Answered(_) => {
+                self.ingress()
+            }
+        }
+    }
+
+    /// Where the call should go, best first: where it was redirected or transferred to, else whom the
+    /// caller wants. Never empty.
+    ///
+    /// ```
+    /// let query = intertrunk_sdk::test::query("pbx-a", "+14255550100");
+    /// assert_eq!(query.destinations()[0].dialed(), "+14255550100");
+    /// ```
+    pub fn destinations(&self) -> &[Party] {
+        match &self.cause {
+            Cause::Redirected(targets) if !targets.is_empty() => targets,
+            Cause::Transferred(transfer) => slice::from_ref(&transfer.target),
+            Cause::NewCall | Cause::Redirected(_) | Cause::Exhausted(_) | Cause::Answered(_) => {
+                slice::from_ref(self.callee())
+            }
+        }
     }
 
     /// The first header of this name, if the manifest asked for it.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::Standard;
 use crate::names::{ANY, Trunks};
 use crate::numbers::{Block, Numbers};
-use crate::routes::{Action, Route, Routes};
+use crate::routes::{Action, Route};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,7 +34,7 @@ pub(crate) fn read(text: &str) -> Result<Standard, Vec<Fault>> {
     }
     Ok(Standard {
         normalize: Numbers::new(plan.normalize),
-        routes: Routes::new(plan.route),
+        routes: plan.route.into_iter().map(Into::into).collect(),
         translate: Numbers::new(plan.translate),
     })
 }

@@ -8,12 +8,9 @@
 
 mod decide;
 mod dial_plan;
-mod index;
 mod names;
 mod numbers;
-mod pattern;
 mod routes;
-mod rule;
 
 use intertrunk_sdk::{Fault, Policy, Query, Verdict, policy};
 

@@ -1,52 +1,11 @@
-//! One name or several, as people like to write them.
+//! Names of trunks in a dial plan.
 
-use std::fmt;
-use std::marker::PhantomData;
-
+use intertrunk_sdk::OneOrMany;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, IntoDeserializer, SeqAccess, Visitor};
 use toml::Spanned;
 
 /// What stands for every trunk.
 pub(crate) const ANY: &str = "*";
-
-/// `"a"` or `["a", "b"]`.
-#[derive(Clone, Debug)]
-pub(crate) struct OneOrMany<T>(pub(crate) Vec<T>);
-
-impl<T> Default for OneOrMany<T> {
-    fn default() -> Self {
-        OneOrMany(Vec::new())
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OneOrManyVisitor<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrManyVisitor<T> {
-            type Value = OneOrMany<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string, or a list of strings")
-            }
-
-            fn visit_str<E: Error>(self, one: &str) -> Result<Self::Value, E> {
-                Ok(OneOrMany(vec![T::deserialize(one.into_deserializer())?]))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut many: A) -> Result<Self::Value, A::Error> {
-                let mut all = Vec::new();
-                while let Some(one) = many.next_element()? {
-                    all.push(one);
-                }
-                Ok(OneOrMany(all))
-            }
-        }
-
-        deserializer.deserialize_any(OneOrManyVisitor(PhantomData))
-    }
-}
 
 /// Names of trunks, and where they are written.
 #[derive(Clone, Debug, Deserialize)]

@@ -1,13 +1,13 @@
 //! Rewriting of numbers by trunk.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use intertrunk_sdk::because;
+use intertrunk_sdk::rules::Rules;
 use serde::Deserialize;
 
 use crate::names::Trunks;
-use crate::rule::Rule;
 
 /// A `[[normalize]]` or `[[translate]]` of the dial plan.
 #[derive(Deserialize)]
@@ -16,9 +16,9 @@ pub(crate) struct Block {
     #[serde(default)]
     pub(crate) trunk: Trunks,
     #[serde(default)]
-    called: Vec<Rule>,
+    called: Rules,
     #[serde(default)]
-    calling: Vec<Rule>,
+    calling: Rules,
     #[serde(default)]
     strip_plus: bool,
 }
@@ -29,7 +29,7 @@ pub(crate) struct Block {
 pub(crate) struct Numbers {
     blocks: Vec<Block>,
     /// Blocks of each trunk that some block names.
-    by_trunk: HashMap<String, Vec<usize>>,
+    by_trunk: BTreeMap<Box<str>, Vec<usize>>,
     /// Blocks of all other trunks.
     others: Vec<usize>,
 }
@@ -43,7 +43,7 @@ impl Numbers {
         };
         let names = blocks.iter().flat_map(|block| block.trunk.names());
         let by_trunk = names
-            .map(|name| (name.clone(), of(&|block| block.trunk.include(name))))
+            .map(|name| (name.as_str().into(), of(&|block| block.trunk.include(name))))
             .collect();
         let others = of(&|block| block.trunk.is_any());
         Numbers {
@@ -53,27 +53,45 @@ impl Numbers {
         }
     }
 
-    /// The called number of a call from or to `trunk`, rewritten.
-    pub(crate) fn called<'n>(&self, trunk: &str, number: &'n str) -> Cow<'n, str> {
-        self.rewrite(trunk, "called", number, |block| &block.called)
+    /// What is done to the numbers of calls from or to `trunk`.
+    pub(crate) fn of<'a>(&'a self, trunk: &'a str) -> OfTrunk<'a> {
+        let ids = self.by_trunk.get(trunk).unwrap_or(&self.others);
+        OfTrunk {
+            trunk,
+            ids,
+            blocks: &self.blocks,
+        }
+    }
+}
+
+/// What is done to the numbers of one trunk.
+#[derive(Clone, Copy)]
+pub(crate) struct OfTrunk<'a> {
+    trunk: &'a str,
+    ids: &'a [usize],
+    blocks: &'a [Block],
+}
+
+impl OfTrunk<'_> {
+    /// The called number, rewritten.
+    pub(crate) fn called<'n>(&self, number: &'n str) -> Cow<'n, str> {
+        self.rewrite("called", number, |block| &block.called)
     }
 
-    /// The calling number of a call from or to `trunk`, rewritten.
-    pub(crate) fn calling<'n>(&self, trunk: &str, number: &'n str) -> Cow<'n, str> {
-        self.rewrite(trunk, "calling", number, |block| &block.calling)
+    /// The calling number, rewritten.
+    pub(crate) fn calling<'n>(&self, number: &'n str) -> Cow<'n, str> {
+        self.rewrite("calling", number, |block| &block.calling)
     }
 
     fn rewrite<'n>(
         &self,
-        trunk: &str,
         which: &str,
         number: &'n str,
-        rules: impl Fn(&Block) -> &[Rule],
+        rules: impl Fn(&Block) -> &Rules,
     ) -> Cow<'n, str> {
-        let ids = self.by_trunk.get(trunk).unwrap_or(&self.others);
-        let blocks = ids.iter().map(|id| &self.blocks[*id]);
-        let mut rules = blocks.clone().flat_map(rules);
-        let rewritten = match rules.find_map(|rule| Some((rule, rule.apply(number)?))) {
+        let trunk = self.trunk;
+        let blocks = self.ids.iter().map(|id| &self.blocks[*id]);
+        let rewritten = match blocks.clone().find_map(|block| rules(block).find(number)) {
             Some((rule, rewritten)) => {
                 because!("{trunk}: {which} {number} becomes {rewritten} by {rule}");
                 Cow::Owned(rewritten)

@@ -1,32 +1,18 @@
-//! Ordered routes: the first that is about a call decides.
+//! What a route of the dial plan says.
 
-use std::collections::HashMap;
-use std::fmt;
-
-use intertrunk_sdk::checked;
+use intertrunk_sdk::rules::{self, Expr, Pattern, PatternKeys};
+use intertrunk_sdk::{OneOrMany, checked};
 use serde::{Deserialize, Deserializer};
 
-use crate::index::Trie;
-use crate::names::{ANY, OneOrMany, Trunks};
-use crate::pattern::{Expr, Pattern, PatternKeys};
+use crate::names::{ANY, Trunks};
 
 /// A `[[route]]` of the dial plan.
 pub(crate) struct Route {
-    pub(crate) name: String,
+    pub(crate) name: Box<str>,
     pub(crate) from: Trunks,
     called: Pattern,
     calling: Option<Pattern>,
     pub(crate) action: Action,
-}
-
-impl fmt::Display for Route {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "route {:?} ({}", self.name, self.called)?;
-        match &self.calling {
-            Some(calling) => write!(f, ", calling {calling})"),
-            None => f.write_str(")"),
-        }
-    }
 }
 
 /// What a route does with a call.
@@ -37,18 +23,50 @@ pub(crate) enum Action {
     Reject(u16),
 }
 
+/// What becomes of the calls of a route.
+pub(crate) struct Decision {
+    pub(crate) name: Box<str>,
+    pub(crate) action: Action,
+}
+
+/// The routes of a dial plan. The trunks that a call may come in on are their usages.
+pub(crate) type Routes = rules::Routes<Decision>;
+
+impl From<Route> for rules::Route<Decision> {
+    fn from(route: Route) -> Self {
+        let usages = match route.from.is_any() {
+            true => Vec::new(),
+            false => route
+                .from
+                .names()
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect(),
+        };
+        rules::Route {
+            called: route.called,
+            calling: route.calling,
+            usages,
+            then: Decision {
+                name: route.name,
+                action: route.action,
+            },
+        }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RouteKeys {
-    name: String,
+    name: Box<str>,
     #[serde(default)]
     from: Trunks,
     #[serde(default)]
-    prefix: OneOrMany<String>,
+    prefix: OneOrMany<Box<str>>,
     #[serde(default, rename = "match")]
     expr: Option<Expr>,
     #[serde(default)]
-    except: OneOrMany<String>,
+    except: OneOrMany<Box<str>>,
     #[serde(default)]
     calling: Option<Pattern>,
     #[serde(default)]
@@ -97,54 +115,5 @@ impl TryFrom<RouteKeys> for Route {
             calling: keys.calling,
             action,
         })
-    }
-}
-
-/// All routes, and where to find those that may match.
-#[derive(Default)]
-pub(crate) struct Routes {
-    all: Vec<Route>,
-    /// Routes of calls from any trunk.
-    from_any: Trie,
-    /// Routes of calls from one trunk.
-    from: HashMap<String, Trie>,
-}
-
-impl Routes {
-    pub(crate) fn new(all: Vec<Route>) -> Self {
-        let mut routes = Routes::default();
-        for (route, id) in all.iter().zip(0..) {
-            for start in route.called.starts() {
-                if route.from.is_any() {
-                    routes.from_any.insert(start, id);
-                    continue;
-                }
-                for trunk in route.from.names() {
-                    routes
-                        .from
-                        .entry(trunk.clone())
-                        .or_default()
-                        .insert(start, id);
-                }
-            }
-        }
-        Routes { all, ..routes }
-    }
-
-    /// The first route that is about this call.
-    pub(crate) fn find(&self, ingress: &str, called: &str, calling: &str) -> Option<&Route> {
-        let mut maybe = Vec::with_capacity(16);
-        self.from_any.collect(called.as_bytes(), &mut maybe);
-        if let Some(trie) = self.from.get(ingress) {
-            trie.collect(called.as_bytes(), &mut maybe);
-        }
-        maybe.sort_unstable();
-        maybe
-            .into_iter()
-            .map(|id| &self.all[id as usize])
-            .find(|route| {
-                route.called.matches(called)
-                    && route.calling.as_ref().is_none_or(|it| it.matches(calling))
-            })
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! `cargo run --release -p intertrunk-policy --example decision_cost`, or without `--release` for
 //! a figure without another build of wasmtime. Each figure is the median of many decisions, with
-//! the tenth and the ninetieth percentile.
+//! the tenth and the ninetieth percentile. With the path of a module and a number to call, it measures
+//! that module, without settings.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +14,10 @@ use intertrunk_proto::ask::{Param, Party, Query};
 use intertrunk_proto::trunk::{Health, TrunkKind};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [module, number] = &arguments[..] {
+        return measure_module(module, &std::fs::read(module)?, "", number);
+    }
     let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies");
     let standard = policies.join("intertrunk-standard");
     let dialplan = std::fs::read_to_string(standard.join("dialplan.toml"))?;
@@ -59,12 +64,20 @@ fn measure(
     settings: &str,
     number: &str,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let module = build::build(folder, None)?.bytes;
+    measure_module(name, &build::build(folder, None)?.bytes, settings, number)
+}
+
+fn measure_module(
+    name: &str,
+    module: &[u8],
+    settings: &str,
+    number: &str,
+) -> Result<(), Box<dyn std::error::Error>> {
     let engine = Engine::new()?;
     let world: Arc<dyn World> = Arc::new(Lab);
     let timed_live = |isolation| {
         let started = Instant::now();
-        let slot = live(&engine, &module, settings, isolation, &world);
+        let slot = live(&engine, module, settings, isolation, &world);
         slot.map(|slot| (slot, started.elapsed().as_millis()))
     };
     let (warm, compile_ms) = timed_live(Isolation::Warm)?;

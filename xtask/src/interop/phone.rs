@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::control::Control;
@@ -110,6 +110,31 @@ impl Phone {
     /// Forgets the events of the calls before.
     pub fn forget(&mut self) -> Result<()> {
         self.control.forget()
+    }
+
+    /// The dialog of the call that it placed last, as Replaces in a URI names it (RFC 3891): its
+    /// Call-ID, the tag of the other side, the tag of its own.
+    pub fn latest_dialog(&self) -> Result<String> {
+        let trace = self.trace()?;
+        let answer = trace.rsplit("\nSIP/2.0 200 ").find(|text| {
+            let cseq = text.lines().find(|line| line.starts_with("CSeq: "));
+            cseq.is_some_and(|line| line.trim_end().ends_with("INVITE"))
+        });
+        let answer = answer.context("no INVITE of it was answered")?;
+        let after = |start: &str, mark: &str| {
+            let line = answer.lines().find(|line| line.starts_with(start));
+            let (_, value) = line.and_then(|line| line.split_once(mark))?;
+            Some(value.trim_end().to_owned())
+        };
+        let parts = (
+            after("Call-ID: ", ": "),
+            after("To: ", ";tag="),
+            after("From: ", ";tag="),
+        );
+        let (Some(call_id), Some(to), Some(from)) = parts else {
+            bail!("an answer without a dialog: {answer}");
+        };
+        Ok(format!("{call_id}%3Bto-tag%3D{to}%3Bfrom-tag%3D{from}"))
     }
 
     /// All messages that it has sent and received so far.

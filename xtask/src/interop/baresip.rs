@@ -3,6 +3,7 @@
 //! Nothing here writes SIP. The telephones are told what a person would do, and must tell in turn
 //! that it happened: who rings, whose sound arrives, why a call ended.
 
+use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
@@ -11,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use super::phone::{self, Line, Phone};
 use super::records::{Expected, Records};
 use super::service::Service;
-use super::{Group, HOST, Listed, Outcome, World};
+use super::{Group, HOST, Listed, Outcome, World, certs};
 
 /// Telephones on the same table.
 pub const GROUP: Group = Group {
@@ -23,6 +24,8 @@ pub const GROUP: Group = Group {
 const ALICE: &str = "+15550001";
 const BOB: &str = "+15550002";
 const CAROL: &str = "+15550003";
+/// The only one who speaks TLS, and nothing else.
+const DAVE: &str = "+15550004";
 
 /// What the telephones do, and what the record says of it.
 struct Scene {
@@ -30,6 +33,10 @@ struct Scene {
     rules: &'static str,
     /// What is dialled, by nobody else, to reach Bob; Carol's number is the one after it.
     dialled: &'static str,
+    /// What that becomes on the called side.
+    sent: &'static str,
+    /// Whose trunk the call comes from.
+    ingress: &'static str,
     act: fn(&mut Phones, &Scene) -> Result<()>,
     /// Trunk and code of each attempt.
     attempts: &'static [(&'static str, u64)],
@@ -52,6 +59,8 @@ const SCENES: &[Scene] = &[
         name: "phone-call",
         rules: "",
         dialled: "+15551012",
+        sent: BOB,
+        ingress: "alice",
         act: plain_call,
         attempts: &[("bob", 200)],
         final_code: 200,
@@ -61,6 +70,8 @@ const SCENES: &[Scene] = &[
         name: "phone-early-media",
         rules: "",
         dialled: "+15551022",
+        sent: BOB,
+        ingress: "alice",
         act: early_media,
         attempts: &[("bob", 200)],
         final_code: 200,
@@ -70,6 +81,8 @@ const SCENES: &[Scene] = &[
         name: "phone-hold-resume",
         rules: "K13",
         dialled: "+15551032",
+        sent: BOB,
+        ingress: "alice",
         act: hold_and_resume,
         attempts: &[("bob", 200)],
         final_code: 200,
@@ -79,6 +92,8 @@ const SCENES: &[Scene] = &[
         name: "phone-rejected",
         rules: "K5",
         dialled: "+15551042",
+        sent: BOB,
+        ingress: "alice",
         act: rejected,
         attempts: &[("bob", 486)],
         final_code: 486,
@@ -88,6 +103,8 @@ const SCENES: &[Scene] = &[
         name: "phone-given-up",
         rules: "",
         dialled: "+15551052",
+        sent: BOB,
+        ingress: "alice",
         act: given_up,
         attempts: &[("bob", 487)],
         final_code: 487,
@@ -97,6 +114,8 @@ const SCENES: &[Scene] = &[
         name: "phone-attended-transfer",
         rules: "K14",
         dialled: "+15551092",
+        sent: BOB,
+        ingress: "alice",
         act: attended_transfer,
         attempts: &[("bob", 200), ("transfer", 200)],
         final_code: 200,
@@ -106,8 +125,32 @@ const SCENES: &[Scene] = &[
         name: "phone-blind-transfer",
         rules: "K14",
         dialled: "+15551062",
+        sent: BOB,
+        ingress: "alice",
         act: blind_transfer,
         attempts: &[("bob", 200), ("carol", 200)],
+        final_code: 200,
+        ended_by: "caller",
+    },
+    Scene {
+        name: "phone-tls-calls",
+        rules: "",
+        dialled: "+15551072",
+        sent: BOB,
+        ingress: "dave",
+        act: secure_caller,
+        attempts: &[("bob", 200)],
+        final_code: 200,
+        ended_by: "callee",
+    },
+    Scene {
+        name: "phone-tls-is-called",
+        rules: "",
+        dialled: "+15551084",
+        sent: DAVE,
+        ingress: "alice",
+        act: secure_callee,
+        attempts: &[("dave", 200)],
         final_code: 200,
         ended_by: "caller",
     },
@@ -118,16 +161,25 @@ struct Phones {
     alice: Phone,
     bob: Phone,
     carol: Phone,
+    dave: Phone,
 }
 
 fn run(world: &World) -> Result<Vec<Outcome>> {
     let dir = &world.dir;
     phone::ensure_installed()?;
+    certs::make(
+        dir,
+        &[
+            ("host", &["127.0.0.1"]),
+            ("dave", &["dave.interop.example", "127.0.0.64"]),
+        ],
+    )?;
     let service = Service::start(&world.intertrunk, dir, "phones.toml")?;
     let mut phones = Phones {
         alice: start(dir, ALICE, "127.0.0.61")?,
         bob: start(dir, BOB, "127.0.0.62")?,
         carol: start(dir, CAROL, "127.0.0.63")?,
+        dave: start_secure(dir)?,
     };
     let scenes = SCENES.iter().filter(|scene| world.wants(scene.name));
     let scenes: Vec<&Scene> = scenes.collect();
@@ -148,7 +200,8 @@ fn run(world: &World) -> Result<Vec<Outcome>> {
         let attempts = scene.attempts.iter();
         let expected = Expected {
             dialled: scene.dialled.to_owned(),
-            sent: BOB.to_owned(),
+            sent: scene.sent.to_owned(),
+            ingress: Some(scene.ingress),
             attempts: attempts.map(|(t, code)| ((*t).to_owned(), *code)).collect(),
             // Bob stays, whoever Alice is replaced with.
             kept: 0,
@@ -171,6 +224,26 @@ fn start(dir: &Path, number: &'static str, ip: &'static str) -> Result<Phone> {
     Phone::start(dir, &line)
 }
 
+fn start_secure(dir: &Path) -> Result<Phone> {
+    // It wants the certificate and its key in one file.
+    let both = [
+        fs::read_to_string(dir.join("dave.pem"))?,
+        fs::read_to_string(dir.join("dave.key"))?,
+    ];
+    fs::write(dir.join("dave-both.pem"), both.concat())?;
+    let line = Line {
+        number: DAVE,
+        ip: "127.0.0.64",
+        outbound: "sip:127.0.0.1:15061;transport=tls",
+        params: ";transport=tls",
+        config: format!(
+            "sip_certificate {0}/dave-both.pem\nsip_cafile {0}/ca.pem\n",
+            dir.display()
+        ),
+    };
+    Phone::start(dir, &line)
+}
+
 /// One scene; whatever it leaves behind does not spoil the next.
 fn play(scene: &Scene, phones: &mut Phones) -> Result<()> {
     for phone in phones.all() {
@@ -188,8 +261,13 @@ fn play(scene: &Scene, phones: &mut Phones) -> Result<()> {
 }
 
 impl Phones {
-    fn all(&mut self) -> [&mut Phone; 3] {
-        [&mut self.alice, &mut self.bob, &mut self.carol]
+    fn all(&mut self) -> [&mut Phone; 4] {
+        [
+            &mut self.alice,
+            &mut self.bob,
+            &mut self.carol,
+            &mut self.dave,
+        ]
     }
 
     /// Alice dials Bob, and it rings.
@@ -318,4 +396,26 @@ fn blind_transfer(phones: &mut Phones, scene: &Scene) -> Result<()> {
     phones.alice.sees("CALL_CLOSED")?;
     phones.carol.does("hangup", "")?;
     phones.bob.sees_the_end("reset by peer")
+}
+
+/// Dave, who speaks TLS, calls Bob, who does not.
+fn secure_caller(phones: &mut Phones, scene: &Scene) -> Result<()> {
+    phones.dave.does("dial", &uri(scene.dialled))?;
+    phones.bob.sees("CALL_INCOMING")?;
+    phones.bob.does("accept", "")?;
+    phones.bob.talks()?;
+    phones.dave.talks()?;
+    phones.bob.does("hangup", "")?;
+    phones.dave.sees_the_end("reset by peer")
+}
+
+/// Alice calls Dave; the host connects to him.
+fn secure_callee(phones: &mut Phones, scene: &Scene) -> Result<()> {
+    phones.alice.does("dial", &uri(scene.dialled))?;
+    phones.dave.sees("CALL_INCOMING")?;
+    phones.dave.does("accept", "")?;
+    phones.dave.talks()?;
+    phones.alice.talks()?;
+    phones.alice.does("hangup", "")?;
+    phones.dave.sees_the_end("reset by peer")
 }

@@ -2,7 +2,7 @@
 //! it, and the PBX on the host's other side.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use super::process::{self, Process};
 use super::records::{Expected, Records};
 use super::service::Service;
 use super::sipp::Sipp;
-use super::{Group, HOST, Listed, Outcome, World};
+use super::{Group, HOST, Listed, Outcome, World, certs};
 
 /// Kamailio on one side.
 pub const GROUP: Group = Group {
@@ -35,11 +35,16 @@ const TAKES_AT_MOST: Duration = Duration::from_secs(20);
 const LINGERS_FOR: Duration = Duration::from_secs(5);
 const CALLS: u32 = 10;
 
+/// What the host counts of messages whose source is no trunk's.
+const DROPPED: &str = "intertrunk_datagrams_dropped_total{cause=\"unknown-source\"}";
+
 /// Which way calls go.
 #[derive(Clone, Copy, PartialEq)]
 enum Way {
     ToProxy,
     FromProxy,
+    /// From the proxy with the certificate of another: to nobody.
+    Stranger,
 }
 
 /// Some calls in one direction.
@@ -47,9 +52,12 @@ struct Pass {
     name: &'static str,
     rules: &'static str,
     way: Way,
+    /// The proxy's trunk.
+    proxy: &'static str,
     /// How the called numbers begin, and of no other pass.
     dialled: &'static str,
     caller: &'static str,
+    /// Empty where nobody is called.
     callee: &'static str,
     final_code: u64,
     ended_by: &'static str,
@@ -63,65 +71,143 @@ impl Pass {
             peers: match self.way {
                 Way::ToProxy => "SIPp, Kamailio, SIPp",
                 Way::FromProxy => "SIPp via Kamailio, SIPp",
+                Way::Stranger => "SIPp via Kamailio",
             },
         }
     }
 }
 
-const PASSES: &[Pass] = &[
-    Pass {
-        name: "proxy-calls-to",
+impl Pass {
+    /// Calls to the proxy that are answered, and that their caller ends.
+    const TO_PROXY: Pass = Pass {
+        name: "",
         rules: "",
         way: Way::ToProxy,
-        dialled: "+1555701",
+        proxy: "proxy",
+        dialled: "",
         caller: "kamailio-caller.xml",
         callee: "kamailio-ua.xml",
         final_code: 200,
         ended_by: "caller",
+    };
+    /// Calls from the proxy that are answered, and that their called side ends.
+    const FROM_PROXY: Pass = Pass {
+        way: Way::FromProxy,
+        caller: "kamailio-ua-calls.xml",
+        callee: "kamailio-gateway.xml",
+        ended_by: "callee",
+        ..Pass::TO_PROXY
+    };
+    /// Calls to the proxy that their caller gives up while it rings.
+    const CANCELLED: Pass = Pass {
+        caller: "kamailio-caller-cancels.xml",
+        callee: "kamailio-ua-cancelled.xml",
+        final_code: 487,
+        ..Pass::TO_PROXY
+    };
+}
+
+const PASSES: &[Pass] = &[
+    Pass {
+        name: "proxy-calls-to",
+        dialled: "+1555701",
+        ..Pass::TO_PROXY
     },
     Pass {
         name: "proxy-busy",
         rules: "K5",
-        way: Way::ToProxy,
         dialled: "+1555702",
         caller: "kamailio-caller-busy.xml",
         callee: "kamailio-ua-busy.xml",
         final_code: 486,
         ended_by: "callee",
+        ..Pass::TO_PROXY
     },
     Pass {
         name: "proxy-cancel",
-        rules: "",
-        way: Way::ToProxy,
         dialled: "+1555703",
-        caller: "kamailio-caller-cancels.xml",
-        callee: "kamailio-ua-cancelled.xml",
-        final_code: 487,
-        ended_by: "caller",
+        ..Pass::CANCELLED
     },
     Pass {
         name: "proxy-calls-from",
-        rules: "",
-        way: Way::FromProxy,
         dialled: "+1555704",
-        caller: "kamailio-ua-calls.xml",
-        callee: "kamailio-gateway.xml",
-        final_code: 200,
-        ended_by: "callee",
+        ..Pass::FROM_PROXY
+    },
+    Pass {
+        name: "proxy-tcp-calls-to",
+        proxy: "proxy-tcp",
+        dialled: "+1555711",
+        ..Pass::TO_PROXY
+    },
+    Pass {
+        name: "proxy-tcp-cancel",
+        proxy: "proxy-tcp",
+        dialled: "+1555712",
+        ..Pass::CANCELLED
+    },
+    Pass {
+        name: "proxy-tcp-calls-from",
+        proxy: "proxy-tcp",
+        dialled: "+1555713",
+        ..Pass::FROM_PROXY
+    },
+    Pass {
+        name: "proxy-tls-calls-to",
+        proxy: "proxy-tls",
+        dialled: "+1555721",
+        ..Pass::TO_PROXY
+    },
+    Pass {
+        name: "proxy-tls-cancel",
+        proxy: "proxy-tls",
+        dialled: "+1555722",
+        ..Pass::CANCELLED
+    },
+    Pass {
+        name: "proxy-tls-calls-from",
+        proxy: "proxy-tls",
+        dialled: "+1555723",
+        ..Pass::FROM_PROXY
+    },
+    Pass {
+        name: "proxy-tls-other-name",
+        way: Way::Stranger,
+        proxy: "proxy-tls",
+        dialled: "+1555731",
+        caller: "kamailio-ua-stranger.xml",
+        callee: "",
+        ..Pass::FROM_PROXY
     },
 ];
 
 /// Makes sure that Kamailio is there; installs it where that is possible without asking.
 fn ensure_installed() -> Result<()> {
-    if Path::new("/usr/sbin/kamailio").exists() {
+    if !Path::new("/usr/sbin/kamailio").exists() {
+        process::install("kamailio").context("kamailio is missing, https://www.kamailio.org")?;
+    }
+    // TLS is a package of its own; where its module lies depends on the architecture.
+    let has_tls = |root: &str| {
+        let modules = |dir: PathBuf| dir.join("kamailio/modules/tls.so").exists();
+        let mut dirs = fs::read_dir(root).into_iter().flatten().flatten();
+        modules(root.into()) || dirs.any(|dir| modules(dir.path()))
+    };
+    if ["/usr/lib", "/usr/lib64"].into_iter().any(has_tls) {
         return Ok(());
     }
-    process::install("kamailio").context("kamailio is missing, https://www.kamailio.org")
+    process::install("kamailio-tls-modules").context("Kamailio's module tls is missing")
 }
 
 fn run(world: &World) -> Result<Vec<Outcome>> {
     let dir = &world.dir;
     ensure_installed()?;
+    certs::make(
+        dir,
+        &[
+            ("host", &["127.0.0.1", "127.0.0.2"]),
+            ("kamailio", &["proxy.interop.example", "127.0.0.41"]),
+            ("stranger", &["stranger.interop.example", "127.0.0.41"]),
+        ],
+    )?;
     let _proxy = Proxy::start(dir)?;
     let service = Service::start(&world.intertrunk, dir, "kamailio.toml")?;
     let passes = PASSES.iter().filter(|pass| world.wants(pass.name));
@@ -129,23 +215,33 @@ fn run(world: &World) -> Result<Vec<Outcome>> {
     let mut outcomes = Vec::new();
     for pass in &passes {
         eprintln!("{CALLS} calls: {}", pass.name);
-        outcomes.push(play(pass, dir)?);
+        let before = service.counter(DROPPED)?;
+        let mut outcome = play(pass, dir)?;
+        let dropped = service.counter(DROPPED)? - before;
+        let expected = if pass.way == Way::Stranger { CALLS } else { 0 };
+        if dropped != u64::from(expected) {
+            let fault = format!("{dropped} messages of unknown sources, not {expected}");
+            outcome.faults.push(fault);
+        }
+        outcomes.push(outcome);
     }
     let records = Records::at_the_end_of(service, dir, &mut outcomes)?;
     for (outcome, pass) in outcomes.iter_mut().zip(passes) {
-        let trunk = match pass.way {
-            Way::ToProxy => "proxy",
-            Way::FromProxy => "pbx",
+        let (ingress, trunk) = match pass.way {
+            Way::ToProxy => ("pbx", pass.proxy),
+            Way::FromProxy | Way::Stranger => (pass.proxy, "pbx"),
         };
+        let calls = if pass.way == Way::Stranger { 0 } else { CALLS };
         let expected = Expected {
             dialled: pass.dialled.to_owned(),
             sent: pass.dialled.to_owned(),
             attempts: vec![(trunk.to_owned(), pass.final_code)],
             kept: 0,
+            ingress: Some(ingress),
             final_code: pass.final_code,
             ended_by: pass.ended_by,
         };
-        records.compare(&expected, CALLS, &mut outcome.faults);
+        records.compare(&expected, calls, &mut outcome.faults);
     }
     Ok(outcomes)
 }
@@ -163,7 +259,7 @@ impl Drop for Proxy {
 }
 
 impl Proxy {
-    /// Starts it in the foreground and waits until its socket is bound.
+    /// Starts it in the foreground and waits until its sockets are bound.
     fn start(dir: &Path) -> Result<Proxy> {
         let log = File::create(dir.join("kamailio.log"))?;
         let mut command = Command::new("/usr/sbin/kamailio");
@@ -175,8 +271,10 @@ impl Proxy {
             .stderr(log);
         let mut proxy = Proxy(Process::start("kamailio", &mut command)?);
         let deadline = Instant::now() + STARTS_WITHIN;
-        // 127.0.0.41:15100, as the kernel writes it.
-        while !fs::read_to_string("/proc/net/udp")?.contains(" 2900007F:3AFC ") {
+        // 127.0.0.41:15100 for UDP and :15101 for TLS, as the kernel writes them.
+        while !(fs::read_to_string("/proc/net/udp")?.contains(" 2900007F:3AFC ")
+            && fs::read_to_string("/proc/net/tcp")?.contains(" 2900007F:3AFD 00000000:0000 "))
+        {
             ensure!(
                 proxy.0.ended()?.is_none() && Instant::now() < deadline,
                 "kamailio did not start on {PROXY}; see {}/kamailio.log",
@@ -193,10 +291,14 @@ fn play(pass: &Pass, dir: &Path) -> Result<Outcome> {
     let deadline = began + TAKES_AT_MOST;
     let (from, next, to) = match pass.way {
         Way::ToProxy => (PBX, HOST, CALLED),
-        Way::FromProxy => (CALLING, PROXY, PBX),
+        Way::FromProxy | Way::Stranger => (CALLING, PROXY, PBX),
     };
-    let callee = Sipp::start(dir, pass.callee, to, CALLS, TAKES_AT_MOST, &[])?;
-    callee.wait_until_bound(deadline)?;
+    let mut running = Vec::new();
+    if !pass.callee.is_empty() {
+        let callee = Sipp::start(dir, pass.callee, to, CALLS, TAKES_AT_MOST, &[])?;
+        callee.wait_until_bound(deadline)?;
+        running.push(callee);
+    }
     let more = [
         "-s",
         pass.dialled,
@@ -210,8 +312,9 @@ fn play(pass: &Pass, dir: &Path) -> Result<Outcome> {
     while !caller.has_ended()? && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(20));
     }
+    running.push(caller);
     let mut faults = Vec::new();
-    for sipp in [callee, caller] {
+    for sipp in running {
         let tally = sipp.finish(Instant::now() + LINGERS_FOR)?;
         if !tally.is_good(CALLS) {
             faults.push(tally.to_string());

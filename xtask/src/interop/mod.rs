@@ -7,6 +7,7 @@
 
 mod baresip;
 mod cases;
+mod certs;
 mod control;
 mod http;
 mod kamailio;

@@ -16,6 +16,8 @@ pub struct Expected {
     pub dialled: String,
     /// What that beginning becomes on the called side; unheeded when nobody was tried.
     pub sent: String,
+    /// The trunk that the calls came from, where all came from one.
+    pub ingress: Option<&'static str>,
     /// Trunk and code of each attempt.
     pub attempts: Vec<(String, u64)>,
     /// The attempt that the caller was left with.
@@ -37,6 +39,7 @@ impl Expected {
         Expected {
             dialled: dialled.to_owned(),
             sent: sent.to_owned(),
+            ingress: None,
             attempts: attempts
                 .iter()
                 .map(|(trunk, code)| ((*trunk).to_owned(), *code))
@@ -144,6 +147,12 @@ fn odd(record: &Value, expected: &Expected) -> Option<&'static str> {
             "callee_out",
             egress.is_none() || text(record, "callee_out") == format!("{}{rest}", expected.sent),
         ),
+        (
+            "ingress_trunk",
+            expected
+                .ingress
+                .is_none_or(|trunk| text(record, "ingress_trunk") == trunk),
+        ),
         ("final_code", record["final_code"] == expected.final_code),
         ("egress_trunk", record["egress_trunk"].as_str() == egress),
         ("attempts", as_told),
@@ -174,8 +183,10 @@ mod tests {
     #[test]
     fn a_record_that_tells_another_story_is_named_by_its_field() {
         let attempts = [("gw-a", 503), ("gw-b", 200)];
-        let expected = Expected::answered("9206555", "+1206555", &attempts, "caller");
+        let mut expected = Expected::answered("9206555", "+1206555", &attempts, "caller");
+        expected.ingress = Some("pbx-a");
         let good = json!({
+            "ingress_trunk": "pbx-a",
             "callee_in": "92065550123", "callee_out": "+12065550123", "final_code": 200,
             "egress_trunk": "gw-b", "ended_by": "caller", "answered_at": "2026-01-01T00:00:00.000Z",
             "fallback": null,
@@ -184,6 +195,7 @@ mod tests {
         assert_eq!(odd(&good, &expected), None);
         for (field, value) in [
             ("callee_out", json!("+12065550124")),
+            ("ingress_trunk", json!("pbx-b")),
             ("final_code", json!(503)),
             ("egress_trunk", json!("gw-a")),
             ("attempts", json!([{"trunk": "gw-b", "code": 200}])),

@@ -177,6 +177,7 @@ fn expected(number: usize, case: &Case) -> Expected {
     Expected {
         dialled: dialled(number),
         sent: dialled(number),
+        ingress: None,
         attempts: attempts
             .map(|(place, code)| (trunk_name(case, place), *code))
             .collect(),

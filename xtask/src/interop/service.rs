@@ -57,6 +57,16 @@ impl Service {
         Ok(())
     }
 
+    /// The value of a counter, named as in its line of the metrics.
+    pub fn counter(&self, name: &str) -> Result<u64> {
+        let metrics = http::request(ADMIN, "GET", "/metrics", b"")?;
+        let value = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = value.with_context(|| format!("no metric {name}"))?;
+        value.parse().with_context(|| format!("{name} is {value}"))
+    }
+
     /// Waits until no call is up any more: each side has hung up already.
     pub fn wait_until_idle(&self) -> Result<()> {
         let deadline = Instant::now() + HANGS_UP_WITHIN;

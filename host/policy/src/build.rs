@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::Deserialize;
 
@@ -216,7 +217,10 @@ impl Message {
 
 /// Writes the whole file or nothing: a running host may be reading the old one.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), BuildFault> {
-    let draft = path.with_extension(format!("{}.tmp", std::process::id()));
+    // Two may build one policy at once, in one process or in two.
+    static DRAFTS: AtomicU32 = AtomicU32::new(0);
+    let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
+    let draft = path.with_extension(format!("{}-{number}.tmp", std::process::id()));
     std::fs::write(&draft, bytes)
         .and_then(|()| std::fs::rename(&draft, path))
         .map_err(|source| file_fault(path, source))

@@ -12,6 +12,7 @@
 //! | `nowhere` | names a trunk that there is not | `verdict` |
 //! | `back` | names the trunk that the call came in on | `verdict` |
 //! | `dialog` | touches headers that make the dialog | `verdict` |
+//! | `dialog-…` | touches one of them, by its last digit, and names `gw-b` next | nothing: that is legal |
 //! | `toll` | goes to `gw-b`, wherever the call comes from | `verdict`, from the PSTN |
 //! | anything else | never returns | `timeout` |
 //!
@@ -42,6 +43,7 @@ impl Policy for Hostile {
         self.asked.set(self.asked.get() + 1);
         let to = || Candidate::on("gw-a");
         let plan = match query.callee().user.as_str() {
+            user if user.starts_with("dialog-") => one_by_one(user).or("gw-b"),
             // How often this instance was asked shows whether it is the one that failed before.
             "sane" => Plan::to(to()).tag("asked", self.asked.get().to_string()),
             "trap" => panic!("no idea where {} is", query.callee().user),
@@ -58,6 +60,24 @@ impl Policy for Hostile {
         };
         plan.into()
     }
+}
+
+fn one_by_one(user: &str) -> Plan {
+    const HEADERS: [&str; 10] = [
+        "Via",
+        "From",
+        "To",
+        "Call-ID",
+        "CSeq",
+        "Contact",
+        "Record-Route",
+        "Route",
+        "Content-Length",
+        "Max-Forwards",
+    ];
+    let digit = user.bytes().last().unwrap_or_default() % 10;
+    let forged = Candidate::on("gw-a").set_header(HEADERS[usize::from(digit)], "sip:forged@x");
+    Plan::to(forged)
 }
 
 fn spin() -> ! {

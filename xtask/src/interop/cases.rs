@@ -3,7 +3,7 @@
 //!
 //! Each case has trunks of its own: `a` calls, `b`, `c`, … are tried in that order.
 
-use super::rules::Party::{Itself, Nobody, Unsendable};
+use super::rules::Party::{Deaf, Itself, Nameless, Nobody, SippSecond, SippShunsTcp, Unsendable};
 use super::rules::{Case, Party, Side};
 
 /// All cases, by rule.
@@ -37,6 +37,15 @@ pub const CASES: &[Case] = &[
         ..Case::PLAIN
     },
     Case {
+        name: "k04-attempts-share-nothing",
+        rules: "K4",
+        caller: "plain-caller.xml",
+        callees: &[sipp("k04-callee-down.xml"), sipp("k04-callee.xml")],
+        attempts: &[503, 200],
+        sent: "2555",
+        ..Case::PLAIN
+    },
+    Case {
         name: "k05-busy-is-final",
         rules: "K5",
         caller: "k05-caller-busy.xml",
@@ -57,11 +66,47 @@ pub const CASES: &[Case] = &[
         ..Case::PLAIN
     },
     Case {
+        name: "k05-only-one-rings",
+        rules: "K3, K5",
+        caller: "k05-caller-once.xml",
+        callees: &[
+            impatient(sipp("k05-callee-late.xml")),
+            sipp("plain-callee.xml"),
+        ],
+        attempts: &[408, 200],
+        ..Case::PLAIN
+    },
+    Case {
         name: "k06-fails-at-once",
         rules: "K6",
         caller: "k06-caller.xml",
         callees: &[plain(Unsendable), sipp("plain-callee.xml")],
         attempts: &[503, 200],
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k06-no-connection",
+        rules: "K6",
+        caller: "k06-caller.xml",
+        callees: &[by_tcp(Nobody), sipp("plain-callee.xml")],
+        attempts: &[503, 200],
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k06-no-address",
+        rules: "K6",
+        caller: "k06-caller.xml",
+        callees: &[plain(Nameless), sipp("plain-callee.xml")],
+        attempts: &[503, 200],
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k06-second-peer",
+        rules: "K6",
+        calls: 1,
+        caller: "k06-caller.xml",
+        callees: &[plain(SippSecond("plain-callee.xml"))],
+        attempts: &[200],
         ..Case::PLAIN
     },
     Case {
@@ -176,6 +221,109 @@ pub const CASES: &[Case] = &[
         ..Case::PLAIN
     },
     Case {
+        name: "k15-by-tcp",
+        rules: "K15",
+        caller: "k15-caller.xml",
+        callees: &[on_tcp("k15-callee-tcp.xml")],
+        attempts: &[200],
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k15-ack-follows",
+        rules: "K15",
+        caller: "k15-caller-busy.xml",
+        callees: &[on_tcp("k15-callee-busy.xml")],
+        attempts: &[486],
+        final_code: 486,
+        ended_by: "callee",
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k15-cancel-follows",
+        rules: "K15",
+        caller: "k15-caller-cancels.xml",
+        callees: &[on_tcp("k15-callee-cancelled.xml")],
+        attempts: &[487],
+        final_code: 487,
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k15-falls-back",
+        rules: "K15",
+        caller: "k15-caller.xml",
+        callees: &[sipp("k15-callee-udp.xml")],
+        attempts: &[200],
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k15-off",
+        rules: "K15",
+        caller: "k15-caller.xml",
+        callees: &[with(
+            "oversize = \"off\"",
+            SippShunsTcp("k15-callee-udp.xml"),
+        )],
+        attempts: &[200],
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k15-tcp-or-not-at-all",
+        rules: "K15",
+        caller: "k15-caller.xml",
+        callees: &[
+            with("oversize = \"tcp\"", Nobody),
+            on_tcp("k15-callee-tcp.xml"),
+        ],
+        attempts: &[503, 200],
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k16-forged-headers",
+        rules: "K16",
+        calls: 10,
+        caller: "plain-caller.xml",
+        policy: "hostile",
+        dialled: "dialog-",
+        callees: &[
+            named("gw-a", plain(Nobody)),
+            named("gw-b", sipp("k16-callee.xml")),
+        ],
+        attempts: &[0, 200],
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k17-many-connections",
+        rules: "K17",
+        calls: 10,
+        per_second: 100,
+        caller: "k17-caller.xml",
+        more: &["-t", "tn", "-max_socket", "20", "-bind_local"],
+        uri: TCP,
+        callees: &[Side {
+            uri: TCP,
+            ..on_tcp("plain-callee.xml")
+        }],
+        attempts: &[200],
+        ..Case::PLAIN
+    },
+    Case {
+        name: "k17-deaf-peer",
+        rules: "K17",
+        calls: 20,
+        caller: "k17-caller-large.xml",
+        more: &["-t", "t1", "-bind_local"],
+        uri: TCP,
+        callees: &[
+            impatient(by_tcp(Deaf)),
+            Side {
+                uri: TCP,
+                ..on_tcp("plain-callee.xml")
+            },
+        ],
+        attempts: &[408, 200],
+        ..Case::PLAIN
+    },
+    Case {
         name: "k18-no-hops-left",
         rules: "K18",
         caller: "k18-caller-exhausted.xml",
@@ -237,15 +385,69 @@ pub const CASES: &[Case] = &[
         ended_by: "callee",
         ..Case::PLAIN
     },
+    Case {
+        name: "ipv6-call",
+        caller: "ipv6-caller.xml",
+        callees: &[sipp("ipv6-callee.xml")],
+        attempts: &[200],
+        ipv6: true,
+        ..Case::PLAIN
+    },
 ];
+
+/// Of a URI that is reached over TCP.
+const TCP: &str = ";transport=tcp";
 
 /// SIPp, on a trunk with nothing special.
 const fn sipp(scenario: &'static str) -> Side {
     plain(Party::Sipp(scenario))
 }
 
+/// SIPp that speaks TCP, on a trunk that leaves the transport open.
+const fn on_tcp(scenario: &'static str) -> Side {
+    Side {
+        more: &["-t", "t1"],
+        ..sipp(scenario)
+    }
+}
+
+/// On a trunk that asks for TCP.
+const fn by_tcp(party: Party) -> Side {
+    Side {
+        uri: TCP,
+        ..plain(party)
+    }
+}
+
+/// On a trunk with this line more.
+const fn with(trunk: &'static str, party: Party) -> Side {
+    Side {
+        trunk,
+        ..plain(party)
+    }
+}
+
+/// Soon given up while nothing comes.
+const fn impatient(side: Side) -> Side {
+    Side {
+        trunk: "no_progress = \"500ms\"",
+        ..side
+    }
+}
+
+/// On a trunk of this name, as its policy calls it.
+const fn named(name: &'static str, side: Side) -> Side {
+    Side { name, ..side }
+}
+
 const fn plain(party: Party) -> Side {
-    Side { party, trunk: "" }
+    Side {
+        party,
+        name: "",
+        trunk: "",
+        uri: "",
+        more: &[],
+    }
 }
 
 #[cfg(test)]
@@ -253,15 +455,12 @@ mod tests {
     use std::collections::BTreeSet;
     use std::fs;
 
-    use super::{CASES, Case, Party};
+    use super::{CASES, Case};
     use crate::cargo;
 
     /// The scenario files of a case.
     fn files(case: &Case) -> Vec<&'static str> {
-        let called = case.callees.iter().filter_map(|side| match side.party {
-            Party::Sipp(scenario) => Some(scenario),
-            _ => None,
-        });
+        let called = case.callees.iter().filter_map(|side| side.party.scenario());
         called.chain([case.caller]).collect()
     }
 
@@ -279,7 +478,7 @@ mod tests {
                 );
                 told.push_str(comment);
             }
-            for rule in case.rules.split(", ") {
+            for rule in case.rules.split(", ").filter(|rule| !rule.is_empty()) {
                 assert!(told.contains(rule), "{}: no file says {rule}", case.name);
             }
         }

@@ -125,7 +125,7 @@ pub fn run(args: &Args) -> Result<()> {
     let began = Instant::now();
     let mut outcomes = Vec::new();
     let mut broken = Vec::new();
-    for group in groups {
+    for group in &groups {
         let world = World {
             intertrunk: cargo::out_dir()?.join("intertrunk"),
             dir: cargo::scratch_copy("interop", &format!("interop/{}", group.name))?,
@@ -138,10 +138,19 @@ pub fn run(args: &Args) -> Result<()> {
             Err(why) => broken.push(format!("{}: {why:#}", group.name)),
         }
     }
-    report(&outcomes, &broken, began.elapsed())
+    let listed = groups.iter().flat_map(|group| (group.list)());
+    let listed = listed.filter(|l| wants(only, l.name));
+    let left_out = listed.filter(|l| outcomes.iter().all(|o: &Outcome| o.listed.name != l.name));
+    let left_out: Vec<_> = left_out.map(|listed| listed.name).collect();
+    report(&outcomes, &left_out, &broken, began.elapsed())
 }
 
-fn report(outcomes: &[Outcome], broken: &[String], took: Duration) -> Result<()> {
+fn report(
+    outcomes: &[Outcome],
+    left_out: &[&str],
+    broken: &[String],
+    took: Duration,
+) -> Result<()> {
     println!(
         "\n{:<30} {:<12} {:<28} {:>5} {:>7}  result",
         "scenario", "rules", "peers", "calls", "seconds"
@@ -164,6 +173,9 @@ fn report(outcomes: &[Outcome], broken: &[String], took: Duration) -> Result<()>
         outcomes.len(),
         took.as_secs_f32()
     );
+    if !left_out.is_empty() {
+        println!("not run: {}", left_out.join(", "));
+    }
     let faults: Vec<String> = outcomes
         .iter()
         .flat_map(|o| {

@@ -3,10 +3,11 @@
 //! The cases themselves are data ([`super::cases`]). Here each gets addresses and trunks of its own
 //! in the host's configuration, one after the other is played, and its call records are compared.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
-use std::net::UdpSocket;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -31,12 +32,21 @@ pub struct Case {
     pub more: &'static [&'static str],
     /// More keys of the caller's trunk.
     pub trunk: &'static str,
+    /// Parameters of the caller's URI.
+    pub uri: &'static str,
+    /// Both sides are on `::1`.
+    pub ipv6: bool,
     /// The policy that decides about its calls.
     pub policy: &'static str,
+    /// What is dialled, but for the call's own number behind it; empty for a number of the case's own.
+    pub dialled: &'static str,
     /// Who is tried, in this order.
     pub callees: &'static [Side],
-    /// What the records say: the code of each attempt, in the order of `callees`.
+    /// What the records say: the code of each attempt, in the order of `callees`; 0 for one that
+    /// was not even tried.
     pub attempts: &'static [u64],
+    /// What `+1555` becomes for the last one that is tried; the dial plan says so, too.
+    pub sent: &'static str,
     /// What the records say: the caller's final answer.
     pub final_code: u64,
     /// What the records say: who ended the call.
@@ -53,20 +63,44 @@ pub struct Case {
 /// One place to try.
 pub struct Side {
     pub party: Party,
+    /// What its trunk is called; empty for the name of the case with a letter.
+    pub name: &'static str,
     /// More keys of its trunk.
     pub trunk: &'static str,
+    /// Parameters of its URI.
+    pub uri: &'static str,
+    /// What its SIPp is told besides.
+    pub more: &'static [&'static str],
 }
 
 /// Who is at that place.
 pub enum Party {
     /// SIPp with this scenario, once for each call.
     Sipp(&'static str),
-    /// Nobody: not one datagram may come.
+    /// SIPp with this scenario on UDP; nobody may connect to the same address.
+    SippShunsTcp(&'static str),
+    /// SIPp with this scenario as the second peer of its trunk, whose first one is unsendable.
+    SippSecond(&'static str),
+    /// Nobody: not one datagram may come, and who connects is refused.
     Nobody,
+    /// Takes connections and never reads; in the end something must be waiting for it.
+    Deaf,
+    /// A name without an address.
+    Nameless,
     /// An address that the kernel refuses to send to.
     Unsendable,
     /// The host, by another of its listeners.
     Itself,
+}
+
+impl Party {
+    /// The scenario of its SIPp, if it is one.
+    pub fn scenario(&self) -> Option<&'static str> {
+        match self {
+            Party::Sipp(s) | Party::SippShunsTcp(s) | Party::SippSecond(s) => Some(s),
+            _ => None,
+        }
+    }
 }
 
 impl Case {
@@ -79,7 +113,11 @@ impl Case {
         caller: "",
         more: &[],
         trunk: "",
+        uri: "",
+        ipv6: false,
+        sent: "+1555",
         policy: "main",
+        dialled: "",
         callees: &[],
         attempts: &[],
         final_code: 200,
@@ -90,6 +128,8 @@ impl Case {
     };
 }
 
+/// Where the host listens on a machine that has IPv6.
+const HOST_V6: &str = "[::1]:15060";
 /// How long most cases may take, whatever their calls do.
 const SECONDS_MAX: u64 = 20;
 /// How long a called side may stay after the caller is done: a late datagram would still fail it.
@@ -116,7 +156,8 @@ fn listed(case: &Case) -> Listed {
 
 fn run(world: &World) -> Result<Vec<Outcome>> {
     let dir = &world.dir;
-    configure(dir)?;
+    let has_ipv6 = UdpSocket::bind("[::1]:0").is_ok();
+    configure(dir, has_ipv6)?;
     build_policy(
         &world.intertrunk,
         "policies/hostile",
@@ -124,6 +165,7 @@ fn run(world: &World) -> Result<Vec<Outcome>> {
     )?;
     let service = Service::start(&world.intertrunk, dir, "rules.toml")?;
     let wanted = (1..).zip(CASES).filter(|(_, case)| world.wants(case.name));
+    let wanted = wanted.filter(|(_, case)| has_ipv6 || !case.ipv6);
     let (long, short): (Vec<_>, Vec<_>) =
         wanted.partition(|(_, case)| case.seconds_max > SECONDS_MAX);
     let mut outcomes = play_all(&short, &long, dir)?;
@@ -155,46 +197,77 @@ fn play_all(short: &[(usize, &Case)], long: &[(usize, &Case)], dir: &Path) -> Re
     })
 }
 
-fn caller_address(number: usize) -> String {
-    format!("127.0.{}.1:15070", 100 + number)
+fn caller_address(number: usize, case: &Case) -> String {
+    match case.ipv6 {
+        true => format!("[::1]:{}", 20000 + 10 * number),
+        false => format!("127.0.{}.1:15070", 100 + number),
+    }
 }
 
-fn callee_address(number: usize, place: usize) -> String {
-    format!("127.0.{}.{}:15080", 100 + number, 11 + place)
+/// The host is bound to loopback, so that the kernel refuses to send there at once.
+fn unsendable(number: usize) -> String {
+    format!("192.0.2.{number}:15080")
 }
 
-/// The number that is dialled, but for the call's own number behind it.
-fn dialled(number: usize) -> String {
-    format!("+1555{number:03}")
+fn callee_address(number: usize, case: &Case, place: usize) -> String {
+    match case.ipv6 {
+        true => format!("[::1]:{}", 20001 + 10 * number + place),
+        false => format!("127.0.{}.{}:15080", 100 + number, 11 + place),
+    }
+}
+
+/// What is dialled, but for the call's own number behind it.
+fn dialled(number: usize, case: &Case) -> String {
+    match case.dialled {
+        "" => format!("+1555{number:03}"),
+        dialled => dialled.to_owned(),
+    }
 }
 
 fn trunk_name(case: &Case, place: usize) -> String {
-    format!("{}-{}", case.name, ["b", "c", "d"][place])
+    match case.callees[place].name {
+        "" => format!("{}-{}", case.name, ["b", "c", "d"][place]),
+        name => name.to_owned(),
+    }
 }
 
 fn expected(number: usize, case: &Case) -> Expected {
-    let attempts = case.attempts.iter().enumerate();
+    let mut attempts = Vec::new();
+    for (place, code) in case.attempts.iter().enumerate() {
+        let trunk = trunk_name(case, place);
+        if let Party::SippSecond(_) = case.callees[place].party {
+            attempts.push((trunk.clone(), 503));
+        }
+        if *code != 0 {
+            attempts.push((trunk, *code));
+        }
+    }
+    let dialled = dialled(number, case);
     Expected {
-        dialled: dialled(number),
-        sent: dialled(number),
+        sent: dialled.replace("+1555", case.sent),
+        dialled,
         ingress: None,
-        attempts: attempts
-            .map(|(place, code)| (trunk_name(case, place), *code))
-            .collect(),
-        kept: if case.transfers {
-            0
-        } else {
-            case.attempts.len().saturating_sub(1)
+        kept: match case.transfers {
+            true => 0,
+            false => attempts.len().saturating_sub(1),
         },
+        attempts,
         final_code: case.final_code,
         ended_by: case.ended_by,
     }
 }
 
 /// Adds the trunks of each case to the configuration, and its route to the dial plan.
-fn configure(dir: &Path) -> Result<()> {
+fn configure(dir: &Path, has_ipv6: bool) -> Result<()> {
     let (mut trunks, mut routes) = (String::new(), String::new());
+    if has_ipv6 {
+        trunks += "\n[[listen]]\nname = \"lan-v6\"\naddress = \"[::1]:15060\"\n";
+    }
     for (number, case) in (1..).zip(CASES) {
+        if case.ipv6 && !has_ipv6 {
+            continue;
+        }
+        let listen = if case.ipv6 { "lan-v6" } else { "lan" };
         let Case {
             name,
             trunk,
@@ -204,19 +277,22 @@ fn configure(dir: &Path) -> Result<()> {
         let mut section = |name: &str, peer: &str, keys: &str| {
             write!(
                 trunks,
-                "\n[[trunk]]\nname = \"{name}\"\nlisten = \"lan\"\npeers = [\"sip:{peer}\"]\n\
+                "\n[[trunk]]\nname = \"{name}\"\nlisten = \"{listen}\"\npeers = [\"sip:{peer}\"]\n\
                  policy = \"{policy}\"\n{keys}\n"
             )
         };
-        section(&format!("{name}-a"), &caller_address(number), trunk)?;
+        let caller = caller_address(number, case) + case.uri;
+        section(&format!("{name}-a"), &caller, trunk)?;
         let mut names = Vec::new();
         for (place, side) in case.callees.iter().enumerate() {
+            let address = callee_address(number, case, place);
             let peer = match side.party {
-                // The host is bound to loopback, so that the kernel refuses this at once.
-                Party::Unsendable => "192.0.2.1:15080".to_owned(),
+                Party::Unsendable => unsendable(number),
+                Party::SippSecond(_) => unsendable(number) + "\", \"sip:" + &address,
+                Party::Nameless => "nobody.invalid".to_owned(),
                 Party::Itself => "127.0.0.2:15060".to_owned(),
-                Party::Sipp(_) | Party::Nobody => callee_address(number, place),
-            };
+                _ => address,
+            } + side.uri;
             section(&trunk_name(case, place), &peer, side.trunk)?;
             names.push(format!("\"{}\"", trunk_name(case, place)));
         }
@@ -228,7 +304,7 @@ fn configure(dir: &Path) -> Result<()> {
             )
         };
         if let Some(target) = names.pop_if(|_| case.transfers) {
-            route(&format!("{}9", dialled(number)), &target)?;
+            route(&format!("{}9", dialled(number, case)), &target)?;
         }
         if !names.is_empty() {
             route("+1", &names.join(", "))?;
@@ -245,7 +321,48 @@ fn append(file: &Path, text: &str) -> Result<()> {
 
 /// A party that is not SIPp.
 enum Watch {
+    /// Nothing may come.
     Silence(UdpSocket),
+    /// Nobody may connect.
+    NoConnection(TcpListener),
+    /// Something must be waiting for it.
+    Deaf(TcpListener),
+}
+
+impl Watch {
+    /// What was not as it should be.
+    fn fault(self) -> Result<Option<String>> {
+        match self {
+            Watch::Silence(socket) => overheard(&socket),
+            Watch::NoConnection(listener) => {
+                listener.set_nonblocking(true)?;
+                let came = listener.accept().ok();
+                Ok(came.map(|(_, from)| format!("{from} has connected")))
+            }
+            Watch::Deaf(listener) => {
+                let is_stuck = waits_for(&listener)?;
+                Ok((!is_stuck).then(|| "nothing waits for whoever does not read".to_owned()))
+            }
+        }
+    }
+}
+
+/// Whether a connection to there has bytes that its other end cannot get rid of.
+fn waits_for(listener: &TcpListener) -> Result<bool> {
+    let SocketAddr::V4(address) = listener.local_addr()? else {
+        return Ok(false);
+    };
+    let ip = u32::from_le_bytes(address.ip().octets());
+    let there = format!("{ip:08X}:{:04X}", address.port());
+    // Columns: number, own address, other address, state, bytes to send and to read.
+    let sockets = fs::read_to_string("/proc/net/tcp")?;
+    Ok(sockets.lines().any(|line| {
+        let mut columns = line.split_whitespace().skip(2);
+        columns.next() == Some(there.as_str())
+            && columns
+                .nth(1)
+                .is_some_and(|queues| !queues.starts_with("00000000:"))
+    }))
 }
 
 fn play(number: usize, case: &Case, dir: &Path) -> Result<Outcome> {
@@ -255,31 +372,35 @@ fn play(number: usize, case: &Case, dir: &Path) -> Result<Outcome> {
     let deadline = began + budget;
     let (mut running, mut watches, mut faults) = (Vec::new(), Vec::new(), Vec::new());
     for (place, side) in case.callees.iter().enumerate() {
-        let address = callee_address(number, place);
+        let address = callee_address(number, case, place);
+        if let Some(scenario) = side.party.scenario() {
+            let (calls, more) = (case.calls, side.more);
+            running.push(Sipp::start(dir, scenario, &address, calls, budget, more)?);
+        }
         match side.party {
-            Party::Sipp(scenario) => running.push(Sipp::start(
-                dir,
-                scenario,
-                &address,
-                case.calls,
-                budget,
-                &[],
-            )?),
             Party::Nobody => watches.push(Watch::Silence(UdpSocket::bind(&address)?)),
-            Party::Unsendable | Party::Itself => {}
+            Party::SippShunsTcp(_) => {
+                watches.push(Watch::NoConnection(TcpListener::bind(&address)?));
+            }
+            Party::Deaf => watches.push(Watch::Deaf(TcpListener::bind(&address)?)),
+            Party::Sipp(_)
+            | Party::SippSecond(_)
+            | Party::Unsendable
+            | Party::Nameless
+            | Party::Itself => {}
         }
     }
     for callee in &running {
         callee.wait_until_bound(deadline)?;
     }
-    let (service, rate) = (dialled(number), case.per_second.to_string());
+    let (service, rate) = (dialled(number, case), case.per_second.to_string());
     let mut more = vec!["-s", &service, "-r", &rate, "-cid_str", "caller-%u-%p@%s"];
     more.extend(case.more);
-    more.push(super::HOST);
+    more.push(if case.ipv6 { HOST_V6 } else { super::HOST });
     let mut caller = Sipp::start(
         dir,
         case.caller,
-        &caller_address(number),
+        &caller_address(number, case),
         case.calls,
         budget,
         &more,
@@ -288,14 +409,20 @@ fn play(number: usize, case: &Case, dir: &Path) -> Result<Outcome> {
         thread::sleep(Duration::from_millis(20));
     }
     running.push(caller);
+    let mut logged = BTreeSet::new();
     for sipp in running {
         let tally = sipp.finish(Instant::now() + LINGERS_FOR)?;
+        // What a scenario logs belongs to one attempt alone.
+        let twice = |line: &&String| !logged.insert((*line).clone());
+        if let Some(line) = tally.logged.iter().find(twice) {
+            faults.push(format!("two attempts have the same {line}"));
+        }
         if !tally.is_good(case.calls) {
             faults.push(tally.to_string());
         }
     }
-    for Watch::Silence(socket) in watches {
-        faults.extend(overheard(&socket)?);
+    for watch in watches {
+        faults.extend(watch.fault()?);
     }
     Ok(Outcome {
         listed: listed(case),

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -62,10 +62,11 @@ impl Callee {
 /// A running SIPp.
 pub struct Sipp {
     name: String,
-    address: SocketAddrV4,
+    address: SocketAddr,
     process: Process,
     statistics: PathBuf,
     errors: PathBuf,
+    log: PathBuf,
 }
 
 impl Sipp {
@@ -78,12 +79,10 @@ impl Sipp {
         budget: Duration,
         more: &[&str],
     ) -> Result<Sipp> {
-        let address: SocketAddrV4 = address
-            .parse()
-            .context("addresses here are IPv4 literals")?;
+        let address: SocketAddr = address.parse().context("addresses here are literals")?;
         let name = format!("{}-{}", scenario.trim_end_matches(".xml"), address.ip());
         let file = |ending: &str| dir.join(format!("{name}-{calls}{ending}"));
-        let (statistics, errors) = (file(".csv"), file(".errors"));
+        let (statistics, errors, log) = (file(".csv"), file(".errors"), file(".log"));
         // An earlier run's would be read if this one wrote none.
         let _ = fs::remove_file(&statistics);
         let screen = File::create(file(".screen"))?;
@@ -109,6 +108,9 @@ impl Sipp {
             .arg(&errors)
             .arg("-stf")
             .arg(&statistics)
+            .arg("-trace_logs")
+            .arg("-log_file")
+            .arg(&log)
             .args(more)
             .current_dir(dir)
             .stdout(screen.try_clone()?)
@@ -120,19 +122,26 @@ impl Sipp {
             process,
             statistics,
             errors,
+            log,
         })
     }
 
     /// Waits until its socket is bound, as the kernel tells: asking SIPp itself would be a call.
     pub fn wait_until_bound(&self, deadline: Instant) -> Result<()> {
-        let [a, b, c, d] = self.address.ip().octets();
-        let port = self.address.port();
+        // As the kernel writes it: each 32 bits with their lowest byte first.
+        let octets = match self.address.ip() {
+            IpAddr::V4(ip) => ip.octets().to_vec(),
+            IpAddr::V6(ip) => ip.octets().to_vec(),
+        };
+        let words = octets.chunks(4).flat_map(|word| word.iter().rev());
+        let ip: String = words.map(|byte| format!("{byte:02X}")).collect();
+        let udp = format!(" {ip}:{:04X} ", self.address.port());
         // A TCP socket that listens is one without a peer.
-        let udp = format!(" {d:02X}{c:02X}{b:02X}{a:02X}:{port:04X} ");
-        let tcp = format!("{udp}00000000:0000 ");
+        let tcp = format!("{udp}{}:0000 ", "0".repeat(ip.len()));
+        let family = if self.address.is_ipv6() { "6" } else { "" };
         let is_bound = || -> Result<bool> {
-            Ok(fs::read_to_string("/proc/net/udp")?.contains(&udp)
-                || fs::read_to_string("/proc/net/tcp")?.contains(&tcp))
+            let sockets = |protocol| fs::read_to_string(format!("/proc/net/{protocol}{family}"));
+            Ok(sockets("udp")?.contains(&udp) || sockets("tcp")?.contains(&tcp))
         };
         while !is_bound()? {
             ensure!(Instant::now() < deadline, "sipp {} did not bind", self.name);
@@ -158,6 +167,7 @@ impl Sipp {
             mut process,
             statistics,
             errors,
+            log,
             ..
         } = self;
         let status = process.wait(deadline)?;
@@ -166,6 +176,11 @@ impl Sipp {
             .with_context(|| format!("sipp {name} wrote no statistics"))?;
         Ok(Tally {
             exit: status.and_then(|status| status.code()),
+            logged: fs::read_to_string(&log)
+                .unwrap_or_default()
+                .lines()
+                .map(str::to_owned)
+                .collect(),
             good: column(&table, "SuccessfulCall(C)")?,
             failed: column(&table, "FailedCall(C)")?,
             retransmissions: column(&table, "Retransmissions(C)")?,
@@ -182,6 +197,8 @@ pub struct Tally {
     pub good: u32,
     pub failed: u32,
     pub retransmissions: u32,
+    /// What its scenario has logged, line by line.
+    pub logged: Vec<String>,
     first_error: String,
 }
 

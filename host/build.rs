@@ -11,7 +11,7 @@ use std::process::{Command, exit};
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Package, folder below `policies/`, file of the module.
-const POLICIES: [(&str, &str, &str); 3] = [
+const POLICIES: [(&str, &str, &str); 4] = [
     (
         "intertrunk-standard",
         "intertrunk-standard",
@@ -19,6 +19,11 @@ const POLICIES: [(&str, &str, &str); 3] = [
     ),
     ("policy-hostile", "hostile", "policy_hostile.wasm"),
     // Not in the binary: what the service tests swap to.
+    (
+        "policy-portability",
+        "portability",
+        "policy_portability.wasm",
+    ),
     ("policy-extensions", "extensions", "policy_extensions.wasm"),
 ];
 

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 
 use bytes::Bytes;
-use intertrunk_proto::{CallId, CallView, Flow, Instant, TransmitId};
+use intertrunk_proto::ask::Answered;
+use intertrunk_proto::{AskId, CallId, CallView, Flow, Instant, TransmitId};
 use mio::{Registry, Token, Waker};
 
 use crate::node::Running;
@@ -78,6 +79,8 @@ pub enum Order {
     Call(CallId, SyncSender<Option<CallView>>),
     /// A sign of life.
     Pulse(SyncSender<Pulse>),
+    /// What outside sources said.
+    Inquired(AskId, Vec<Answered>),
     /// Leave at once.
     Stop,
 }

@@ -14,6 +14,7 @@ mod mailbox;
 mod memory;
 mod node;
 mod observe;
+mod outside;
 mod resolve;
 mod shard;
 mod signals;

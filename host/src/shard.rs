@@ -11,20 +11,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use intertrunk_policy::{Decision, Engine, Runner};
-use intertrunk_proto::ask::{Answer, Pin, PolicyFault, Query};
+use intertrunk_policy::{Engine, Runner};
+use intertrunk_proto::ask::{Answer, Answered, Pin, Query};
 use intertrunk_proto::{
-    AskId, B2bua, Event, Flow, Input, Instant, Output, PolicyId, TransmitId, owner_shard,
+    AskId, B2bua, Flow, Input, Instant, Output, PolicyId, TransmitId, owner_shard,
 };
 use intertrunk_sip::{Message, peek_call_id};
 use mio::{Events, Poll, Token};
 
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::mailbox::{Forwarded, Inbox, Mailbox, Order};
 use crate::node::Running;
 use crate::observe::Observer;
-use crate::observe::journal::Made;
 use crate::observe::metrics::Count;
+use crate::outside::Outside;
 use crate::transport::{DATAGRAM_BYTES_MAX, Streams, UdpSocket};
 
 /// The event that a shard's mailbox wakes it with; sockets have their listener's number.
@@ -71,6 +71,8 @@ pub struct Parts {
     pub inbox: Inbox,
     /// Everybody's mailbox, by number.
     pub mailboxes: Arc<[Mailbox]>,
+    /// Whom policies inquire of.
+    pub outside: Outside,
     /// Who is told what happens.
     pub observer: Observer,
 }
@@ -109,6 +111,7 @@ pub struct Shard {
     inbox: Inbox,
     forwarded_left: bool,
     mailboxes: Arc<[Mailbox]>,
+    outside: Outside,
     observer: Observer,
     due: VecDeque<Due>,
     /// Answers of decisions that took long.
@@ -133,6 +136,8 @@ enum Due {
     Unsent(TransmitId),
     /// From one call of this shard to another.
     Within(Flow, Bytes),
+    /// Nobody could be asked.
+    Inquired(AskId, Vec<Answered>),
 }
 
 /// An answer that is handed in only after what came while its policy was deciding.
@@ -155,6 +160,7 @@ impl Shard {
             mut streams,
             inbox,
             mailboxes,
+            outside,
             observer,
         } = parts;
         streams.adopt(&running.streams, &running.snapshot);
@@ -184,6 +190,7 @@ impl Shard {
             sockets,
             inbox,
             mailboxes,
+            outside,
             observer,
         }
     }
@@ -254,6 +261,7 @@ impl Shard {
                 Order::Calls(to) => drop(to.try_send(self.b2bua.calls())),
                 Order::Call(call, to) => drop(to.try_send(self.b2bua.call(call))),
                 Order::Pulse(to) => drop(to.try_send(self.pulse())),
+                Order::Inquired(ask, answers) => self.handle(Input::Inquired { ask, answers }),
                 Order::Stop => self.stopped = true,
             }
         }
@@ -383,6 +391,7 @@ impl Shard {
                 }
                 Due::Unsent(request) => return Some(Input::TransmitFailed(request)),
                 Due::Within(flow, bytes) => return Some(Input::Received { flow, bytes }),
+                Due::Inquired(ask, answers) => return Some(Input::Inquired { ask, answers }),
             };
             if answer.decision_us <= PROMPT_DECISION_US {
                 self.answered = answer.pin.clone().map(|pin| (policy, pin));
@@ -429,6 +438,12 @@ impl Shard {
                     pin,
                 });
             }
+            Output::Inquire {
+                ask,
+                policy,
+                look_ups,
+            } => self.inquire(ask, policy, look_ups),
+            Output::Forget(ask) => self.outside.forget(self.share.shard, ask),
             Output::Event(event) => {
                 self.blame(&event);
                 self.tell_policy(&event);
@@ -472,77 +487,6 @@ impl Shard {
         Ok(())
     }
 
-    fn decide(
-        &mut self,
-        policy: PolicyId,
-        mut query: Query,
-        invite: &Message,
-        pin: Option<&Pin>,
-    ) -> Answer {
-        let Some(slot) = self.running.slot(policy) else {
-            let outcome = Err(PolicyFault::NotReady);
-            return Answer {
-                outcome,
-                pin: None,
-                decision_us: 0,
-                because: Vec::new(),
-            };
-        };
-        query.unix_ms = clock::unix_ms();
-        let world = &self.running.world;
-        let is_wanted = self.observer.journal().wants(slot);
-        self.runner.record(is_wanted);
-        let answer = self
-            .runner
-            .decide(slot, pin, &mut query, Some(invite), world);
-        if is_wanted {
-            slot.widen(answer.pin.as_ref(), &mut query, invite);
-            let decision = Decision {
-                policy: slot.name().to_string(),
-                generation: answer.pin.as_ref().map_or(0, |pin| pin.generation),
-                query,
-                replies: self.runner.take_replies(),
-                outcome: answer.outcome.clone(),
-                decision_us: answer.decision_us,
-            };
-            self.observer.journal().put(Made {
-                decision,
-                pin: answer.pin.clone(),
-                slot: Arc::clone(slot),
-                world: Arc::clone(world),
-            });
-        }
-        self.observer
-            .counters()
-            .add_many(Count::DecisionMicros, answer.decision_us.into());
-        answer
-    }
-
-    /// A verdict that the machine refused counts against the generation that gave it.
-    fn blame(&self, event: &Event) {
-        let Event::Decided {
-            fault: Some(fault @ PolicyFault::Verdict(_)),
-            ..
-        } = event
-        else {
-            return;
-        };
-        if let Some((policy, pin)) = &self.answered
-            && let Some(slot) = self.running.slot(*policy)
-        {
-            slot.refuse(pin, fault);
-        }
-    }
-
-    /// What became of a call is evidence for or against the generation that decided it.
-    fn tell_policy(&self, event: &Event) {
-        if let Event::CallEnded(record) = event
-            && let Some(slot) = self.running.slot_named(&record.policy)
-        {
-            slot.ended(record);
-        }
-    }
-
     /// The owner's mailbox is full: a new call is refused by this shard.
     fn shed(&mut self, letter: Forwarded) {
         self.count(Count::DatagramsShed);
@@ -569,5 +513,6 @@ impl Shard {
 }
 
 mod connections;
+mod policies;
 #[cfg(test)]
 mod tests;

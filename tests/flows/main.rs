@@ -6,6 +6,7 @@
 
 mod answered;
 mod attended;
+mod chained;
 mod dead_peers;
 mod identity;
 mod overload;

@@ -74,7 +74,7 @@ impl Bench {
                     said.push(String::from_utf8(bytes.to_vec()).unwrap());
                 }
                 Output::Event(event) => events.push(event),
-                Output::Ask { .. } => {}
+                Output::Ask { .. } | Output::Inquire { .. } | Output::Forget(_) => {}
             }
         }
         (said, events)

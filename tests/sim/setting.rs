@@ -50,6 +50,7 @@ pub(crate) fn snapshot_without(
         deadline: Duration::from_millis(20),
         fallback,
         trunks: vec!["*".to_owned()],
+        sources: vec!["*".to_owned()],
     };
     let policies = vec![
         policy(0, "main", fallback),

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use intertrunk_proto::ask::{Answer, Pin, Query};
+use intertrunk_proto::ask::{Answer, LookUp, Pin, Query};
 use intertrunk_proto::target::{Resolved, Target};
 use intertrunk_proto::trunk::{Trunk, TrunkKind, TrunkState};
 use intertrunk_proto::{
     AskId, B2bua, CallId, Event, Fallback, Flow, Input, Instant, Limits, ListenerId, Output,
-    Record, Rng, Snapshot,
+    PolicyId, Record, Rng, Snapshot,
 };
 use intertrunk_sip::{Message, Method};
 
@@ -66,6 +66,10 @@ pub struct World {
     pub said: Vec<Bytes>,
     /// Every datagram that the host has sent, and to which trunk.
     pub sent: Vec<(&'static str, Bytes)>,
+    /// Inquiries that nobody answers but the test itself.
+    pub inquiries: Vec<(AskId, Vec<LookUp>)>,
+    /// Inquiries that the host no longer waits for.
+    pub forgotten: Vec<AskId>,
     /// When the host sent something last.
     pub spoke: Instant,
     /// What must be true of each call; only where nobody forges messages.
@@ -139,6 +143,8 @@ impl World {
             generation: 1,
             broken: Vec::new(),
             said: Vec::new(),
+            inquiries: Vec::new(),
+            forgotten: Vec::new(),
             sent: Vec::new(),
             spoke: Instant::default(),
             transmitted: 0,
@@ -369,14 +375,16 @@ impl World {
                 } => self.transmit(flow, bytes, request),
                 Output::Ask {
                     ask,
+                    policy,
                     query,
                     pin,
                     invite,
-                    ..
                 } => {
                     let call_id = Bytes::copy_from_slice(invite.call_id());
-                    self.ask(Question { ask, call_id }, &query, pin);
+                    self.ask(Question { ask, call_id }, policy, &query, pin);
                 }
+                Output::Inquire { ask, look_ups, .. } => self.inquiries.push((ask, look_ups)),
+                Output::Forget(ask) => self.forgotten.push(ask),
                 Output::Event(event) => self.events.push((self.now, event)),
             }
         }
@@ -495,7 +503,7 @@ impl World {
         }
     }
 
-    fn ask(&mut self, question: Question, query: &Query, pin: Option<Pin>) {
+    fn ask(&mut self, question: Question, policy: PolicyId, query: &Query, pin: Option<Pin>) {
         let call = query.call.id.as_str();
         if let Some(reference) = &mut self.reference {
             reference.asked(&question.call_id, self.now + PATIENCE_WITH_POLICIES);
@@ -508,7 +516,7 @@ impl World {
             ));
         }
         let pin = pin.unwrap_or_else(|| Pin {
-            policy: "main".into(),
+            policy: Arc::clone(&self.snapshot.policy(policy).expect("it was asked").name),
             generation,
             sha256: "0".into(),
             keep: Arc::new(()),

@@ -4,7 +4,9 @@
 //! file. Nothing here knows Wasm.
 
 use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -148,6 +150,19 @@ pub struct Answered {
     pub key: String,
     /// Its answer.
     pub outcome: Result<String, NoAnswer>,
+}
+
+impl fmt::Display for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} says of {}: ", self.source, self.key)?;
+        match &self.outcome {
+            Ok(found) => write!(f, "{found:.120}"),
+            Err(NoAnswer::UnknownSource) => f.write_str("there is no such source"),
+            Err(NoAnswer::Denied) => f.write_str("the policy was not granted it"),
+            Err(NoAnswer::Timeout) => f.write_str("no answer in time"),
+            Err(NoAnswer::Failed) => f.write_str("it failed"),
+        }
+    }
 }
 
 /// Why the policy is asked.
@@ -297,6 +312,19 @@ pub struct LookUp {
     pub timeout_ms: Option<u32>,
 }
 
+impl LookUp {
+    /// Without a limit of its own.
+    const TIMEOUT: Duration = Duration::from_secs(1);
+    /// A caller waits meanwhile.
+    const TIMEOUT_MAX: Duration = Duration::from_secs(5);
+
+    /// How long the source may take: 1 s unless the policy says otherwise, and never more than 5 s.
+    pub fn timeout(&self) -> Duration {
+        let wanted = self.timeout_ms.map(|ms| Duration::from_millis(ms.into()));
+        wanted.unwrap_or(Self::TIMEOUT).min(Self::TIMEOUT_MAX)
+    }
+}
+
 /// Look-ups to make before asking again.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Inquiry {
@@ -416,8 +444,8 @@ pub struct Pin {
     pub keep: Arc<dyn Any + Send + Sync>,
 }
 
-impl std::fmt::Debug for Pin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.policy, self.generation)
     }
 }

@@ -21,7 +21,7 @@ use intertrunk_sip::{
 use slotmap::SlotMap;
 
 use self::told::tell;
-use crate::ask::Answer;
+use crate::ask::{Answer, Answered};
 use crate::call::{Arrival, Call, CallKey, InDialog, LegId, Q850, allow, q850_of};
 use crate::core::Core;
 use crate::dialog::session_timer::is_too_small;
@@ -76,6 +76,7 @@ impl B2bua {
             Input::Received { flow, bytes } => self.received(flow, bytes),
             Input::TransmitFailed(id) => self.core.transmit_failed(id),
             Input::Answered { ask, answer } => self.answered(ask, *answer),
+            Input::Inquired { ask, answers } => self.inquired(ask, answers),
             Input::Config(snapshot) => self.core.snapshot = snapshot,
             Input::Drain => self.draining = true,
             Input::Resume => self.draining = false,
@@ -468,6 +469,15 @@ impl B2bua {
             .remove(&ask)
             .and_then(|key| self.calls.get_mut(key));
         let used = call.is_some_and(|call| call.answered(ask, answer, &mut self.core));
+        if !used {
+            self.core.event(Event::LateAnswer);
+        }
+    }
+
+    fn inquired(&mut self, ask: AskId, answers: Vec<Answered>) {
+        let call = self.core.asks.remove(&ask);
+        let call = call.and_then(|key| self.calls.get_mut(key));
+        let used = call.is_some_and(|call| call.inquired(ask, answers, &mut self.core));
         if !used {
             self.core.event(Event::LateAnswer);
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use intertrunk_sip::{Message, reconnect_address, response_address};
 
-use crate::ask::{Answer, Pin, Query};
+use crate::ask::{Answer, Answered, LookUp, Pin, Query};
 use crate::event::Event;
 use crate::snapshot::Snapshot;
 
@@ -124,6 +124,13 @@ pub enum Input {
         /// What came of it.
         answer: Box<Answer>,
     },
+    /// What outside sources said, one answer for each look-up.
+    Inquired {
+        /// Which inquiry.
+        ask: AskId,
+        /// In the order of the look-ups.
+        answers: Vec<Answered>,
+    },
     /// A new configuration, already checked. Calls in progress keep the trunks that they use.
     Config(Arc<Snapshot>),
     /// Finish the calls that are up, refuse new ones.
@@ -161,6 +168,17 @@ pub enum Output {
         /// The version that the call is pinned to, once it has one.
         pin: Option<Pin>,
     },
+    /// Ask outside sources. The machine keeps its own deadline and goes on working meanwhile.
+    Inquire {
+        /// Names the answers.
+        ask: AskId,
+        /// The policy that wants to know; its sources are those that it was granted.
+        policy: PolicyId,
+        /// What to look up.
+        look_ups: Vec<LookUp>,
+    },
+    /// Nobody waits for the answers to this inquiry any more.
+    Forget(AskId),
     /// Something happened that operators, records or metrics want to know.
     Event(Event),
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use intertrunk_sip::Name;
 
-use crate::ask::{Candidate, Party, Plan, PolicyFault, Redirection, Rejection, Verdict};
+use crate::ask::{Candidate, Inquiry, Party, Plan, PolicyFault, Redirection, Rejection, Verdict};
 use crate::limits::Limits;
 use crate::snapshot::{Policy, Snapshot};
 use crate::target::{Resolved, Targets};
@@ -39,6 +39,8 @@ pub enum Judged {
     Reject(Rejection),
     /// Send the caller elsewhere.
     Redirect(Redirection),
+    /// Look these up and ask again.
+    Inquire(Inquiry),
     /// Nothing usable: the fallback decides.
     Fault(PolicyFault),
 }
@@ -83,12 +85,41 @@ pub fn judge(
             Some(redirection) => (Judged::Redirect(redirection), Vec::new()),
             None => (fault("redirects to a party that makes no URI"), Vec::new()),
         },
-        Verdict::Inquire(_) => (
-            fault("inquires, but no outside source is configured"),
-            Vec::new(),
-        ),
+        Verdict::Inquire(inquiry) => {
+            let judged = match check_inquiry(&inquiry, &snapshot.limits, policy) {
+                Ok(()) => Judged::Inquire(inquiry),
+                Err(why) => fault(&why),
+            };
+            (judged, Vec::new())
+        }
         Verdict::Pass => (fault("passes, but no policy follows it"), Vec::new()),
     }
+}
+
+fn check_inquiry(
+    inquiry: &Inquiry,
+    limits: &Limits,
+    policy: Option<&Policy>,
+) -> Result<(), String> {
+    if policy.is_none_or(|policy| policy.sources.is_empty()) {
+        return Err("inquires, but it was granted no outside source".to_owned());
+    }
+    let most = limits.look_ups_max;
+    if !(1..=most).contains(&inquiry.look_ups.len()) {
+        let count = inquiry.look_ups.len();
+        return Err(format!(
+            "inquires {count} times at once; 1 to {most} is legal"
+        ));
+    }
+    let strings = inquiry
+        .look_ups
+        .iter()
+        .map(|it| it.source.len() + it.key.len());
+    if strings.sum::<usize>() + inquiry.cookie.len() > limits.plan_bytes_max {
+        let most = limits.plan_bytes_max;
+        return Err(format!("its inquiry is larger than {most} bytes"));
+    }
+    Ok(())
 }
 
 fn connect(

@@ -31,6 +31,8 @@ pub struct Limits {
     pub attempts_max: usize,
     /// Times that a policy is asked for one call.
     pub asks_max: u8,
+    /// Look-ups of one inquiry.
+    pub look_ups_max: usize,
     /// Redirections (3xx) of one call that are obeyed.
     pub redirects_max: u8,
     /// Transfers of one call.
@@ -58,6 +60,7 @@ impl Default for Limits {
             candidates_max: 32,
             attempts_max: 32,
             asks_max: 8,
+            look_ups_max: 8,
             redirects_max: 5,
             transfers_max: 4,
             early_dialogs_max: 20,

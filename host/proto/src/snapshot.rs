@@ -35,12 +35,19 @@ pub struct Policy {
     pub fallback: Fallback,
     /// Names of trunks that it may send calls to; `*` for all.
     pub trunks: Vec<String>,
+    /// Names of outside sources that it may inquire of; `*` for all.
+    pub sources: Vec<String>,
 }
 
 impl Policy {
     /// Whether the configuration lets this policy send calls to `trunk`.
     pub fn may_use(&self, trunk: &str) -> bool {
         self.trunks.iter().any(|t| t == "*" || t == trunk)
+    }
+
+    /// Whether the configuration lets this policy inquire of `source`.
+    pub fn may_ask(&self, source: &str) -> bool {
+        self.sources.iter().any(|s| s == "*" || s == source)
     }
 }
 
@@ -324,6 +331,7 @@ mod tests {
             deadline: Duration::from_millis(20),
             fallback: Fallback::Reject(503),
             trunks: vec!["gw".to_owned()],
+            sources: vec!["cnam".to_owned()],
         };
         assert!(policy.may_use("gw") && !policy.may_use("gw2") && !policy.may_use("*"));
         let all = Policy {

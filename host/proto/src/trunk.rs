@@ -256,6 +256,8 @@ pub struct Trunk {
     pub oversize: Oversize,
     /// Who decides about calls that come in on it.
     pub policy: PolicyId,
+    /// Who decides when that one passes, and so on.
+    pub then: Vec<PolicyId>,
     /// Most calls up at once, both directions.
     pub calls_max: Option<u32>,
     /// Most calls up at once that came in on it.
@@ -320,6 +322,7 @@ impl Trunk {
             certificates: Vec::new(),
             oversize: Oversize::default(),
             policy: PolicyId(0),
+            then: Vec::new(),
             calls_max: None,
             calls_in_max: None,
             calls_out_max: None,
@@ -346,6 +349,13 @@ impl Trunk {
             }],
             ..self
         }
+    }
+
+    /// Who decides when `policy` passes.
+    pub fn next_policy(&self, policy: PolicyId) -> Option<PolicyId> {
+        let mut chain = std::iter::once(&self.policy).chain(&self.then);
+        chain.find(|it| **it == policy)?;
+        chain.next().copied()
     }
 
     /// How well a source fits it; `None` if not at all.

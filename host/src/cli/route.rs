@@ -15,7 +15,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 use intertrunk_policy::{Engine, Runner, Slot, World};
-use intertrunk_proto::ask::{AttemptFacts, Candidate, Cause, Pin, Plan, Query, Verdict};
+use intertrunk_proto::ask::{
+    Answered, AttemptFacts, Candidate, Cause, LookUp, NoAnswer, Pin, Plan, Query, Verdict,
+};
 use intertrunk_proto::judge::{Judged, judge};
 use intertrunk_proto::trunk::Trunk;
 use intertrunk_proto::{Fallback, Policy, PolicyId, Snapshot, TrunkId, query};
@@ -66,6 +68,9 @@ pub struct RouteArgs {
     /// be given several times
     #[arg(long, value_name = "TRUNK:CODE", value_parser = failed)]
     failed: Vec<(String, u16)>,
+    /// Assume that an outside source says this of every key; may be given several times
+    #[arg(long = "answer", value_name = "SOURCE=TEXT", value_parser = answer_of)]
+    answers: Vec<(String, String)>,
     /// Ask this module in place of the trunk's policy
     #[arg(long, value_name = "WASM")]
     policy: Option<PathBuf>,
@@ -77,6 +82,11 @@ pub struct RouteArgs {
 fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("write 'Name: value'")?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+fn answer_of(text: &str) -> Result<(String, String), String> {
+    let (source, answer) = text.split_once('=').ok_or("write SOURCE=TEXT")?;
+    Ok((source.to_owned(), answer.to_owned()))
 }
 
 fn failed(text: &str) -> Result<(String, u16), String> {
@@ -176,10 +186,23 @@ impl Asking<'_> {
             stand.pin = answer.pin.or(stand.pin);
             let policy = self.snapshot.policy(stand.policy);
             let policy = policy.context("the policy of a trunk is configured")?;
+            if answer.outcome == Ok(Verdict::Pass)
+                && let Some(next) = self.ingress.next_policy(stand.policy)
+            {
+                self.report.note(format!("{} passes", policy.name));
+                stand = self.begin_with(next)?;
+                query.cookie.clear();
+                continue;
+            }
             let judged = match answer.outcome {
                 Ok(verdict) => self.judge(verdict, Some(policy)),
                 Err(fault) => Judged::Fault(fault),
             };
+            if let Judged::Inquire(inquiry) = judged {
+                query.cookie = inquiry.cookie;
+                query.cause = Cause::Answered(self.assumed(inquiry.look_ups));
+                continue;
+            }
             let Judged::Fault(fault) = judged else {
                 match self.conclude(judged, &mut query) {
                     Some(attempts) => query.cause = Cause::Exhausted(attempts),
@@ -239,11 +262,37 @@ impl Asking<'_> {
                 self.report.redirect(to.contacts);
                 None
             }
-            Judged::Fault(_) => {
+            // Only what asks for more is neither; it has been answered.
+            Judged::Inquire(_) | Judged::Fault(_) => {
                 self.report.reject_with(503);
                 None
             }
         }
+    }
+
+    /// What `--answer` says of these look-ups.
+    fn assumed(&mut self, look_ups: Vec<LookUp>) -> Vec<Answered> {
+        let mut answers = Vec::with_capacity(look_ups.len());
+        for LookUp { source, key, .. } in look_ups {
+            let assumed = self.args.answers.iter().find(|(name, _)| *name == source);
+            let outcome = match assumed {
+                Some((_, text)) => Ok(text.clone()),
+                None => {
+                    let remedy = format!("it is not asked here; assume --answer '{source}=TEXT'");
+                    self.report
+                        .note(format!("inquires of {source} for {key}: {remedy}"));
+                    Err(NoAnswer::Failed)
+                }
+            };
+            let answer = Answered {
+                source,
+                key,
+                outcome,
+            };
+            self.report.note(answer.to_string());
+            answers.push(answer);
+        }
+        answers
     }
 
     /// Loads a policy as configured, or with the module of `--policy` if it is the trunk's own.

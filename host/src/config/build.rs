@@ -10,7 +10,7 @@ use super::dns::PeerName;
 use super::file::{AdminEntry, File};
 use super::intern::Interner;
 use super::read::{At, Place, Source, nearest};
-use super::{Admin, Built, PolicySource, listen, policy, table, trunk};
+use super::{Admin, Built, PolicySource, listen, outside, policy, table, trunk};
 use crate::observe::journal::JournalRules;
 use crate::tables::Tables;
 use crate::transport::StreamRules;
@@ -23,6 +23,7 @@ pub struct Names<'f> {
     trunks: HashMap<&'f str, TrunkId>,
     policies: HashMap<&'f str, PolicyId>,
     tables: HashMap<&'f str, ()>,
+    sources: HashMap<&'f str, ()>,
 }
 
 /// Resolves and checks everything; `None` once anything is wrong.
@@ -38,6 +39,11 @@ pub fn build(source: &Source<'_>, file: &File, interner: &mut Interner) -> Optio
         .filter_map(|t| table::load(source, t))
         .collect();
     let policies = policy::all(&names, &file.policies);
+    let outside = file
+        .sources
+        .iter()
+        .filter_map(|s| outside::source(source, s));
+    let outside: Vec<_> = outside.collect();
     let (trunks, asked) = trunk::all(&names, file, interner);
     let admin = file.admin.as_ref().and_then(|a| admin(source, a));
     if source.has_errors() {
@@ -76,6 +82,7 @@ pub fn build(source: &Source<'_>, file: &File, interner: &mut Interner) -> Optio
         streams: streams.into(),
         policies: sources,
         tables: Arc::new(Tables(tables)),
+        sources: outside.into(),
         admin,
         cdr: file.cdr_dir.as_deref().map(|dir| source.beside(dir)),
         journal: file.journal.as_ref().map(|entry| JournalRules {
@@ -117,6 +124,11 @@ impl<'f> Names<'f> {
                 .iter()
                 .map(|t| (t.name.value.as_str(), ()))
                 .collect(),
+            sources: file
+                .sources
+                .iter()
+                .map(|s| (s.name.value.as_str(), ()))
+                .collect(),
         }
     }
 
@@ -149,6 +161,13 @@ impl<'f> Names<'f> {
     pub fn granted_table(&self, at: &At<String>) {
         if at.value != "*" {
             self.find(&self.tables, "table", at);
+        }
+    }
+
+    /// Reports `at` unless it names an outside source or stands for all.
+    pub fn granted_source(&self, at: &At<String>) {
+        if at.value != "*" {
+            self.find(&self.sources, "source", at);
         }
     }
 

@@ -14,6 +14,7 @@ use intertrunk_proto::trunk::{
 
 use super::dns::{self, DnsEntry};
 use super::listen::{self, ListenEntry};
+use super::outside::{self, SourceEntry};
 use super::overload::{self, LimitsEntry, OverloadEntry};
 use super::read::{At, Place, Section, Source};
 use super::value::{self, Match, PeerUri};
@@ -26,6 +27,7 @@ pub struct File {
     pub trunks: Vec<TrunkEntry>,
     pub policies: Vec<PolicyEntry>,
     pub tables: Vec<TableEntry>,
+    pub sources: Vec<SourceEntry>,
     pub admin: Option<AdminEntry>,
     pub cdr_dir: Option<String>,
     pub journal: Option<JournalEntry>,
@@ -45,7 +47,7 @@ pub struct TrunkEntry {
     pub peers: Vec<At<PeerUri>>,
     pub sources: Option<Vec<At<Match>>>,
     pub oversize: Oversize,
-    pub policy: Option<At<String>>,
+    pub policies: Vec<At<String>>,
     pub calls_max: Option<u32>,
     pub calls_in_max: Option<u32>,
     pub calls_out_max: Option<u32>,
@@ -71,6 +73,7 @@ pub struct PolicyEntry {
     pub isolation: Isolation,
     pub fallback: At<FallbackEntry>,
     pub tables: Vec<At<String>>,
+    pub sources: Vec<At<String>>,
     pub trunks: Option<Vec<At<String>>>,
 }
 
@@ -127,6 +130,7 @@ pub fn read(source: &Source<'_>) -> Option<File> {
         trunks: root.sections("trunk").into_iter().map(trunk).collect(),
         policies: named(source, &root, "policy", policy),
         tables: named(source, &root, "table", table),
+        sources: named(source, &root, "source", outside::read),
         admin: root.section("admin").map(admin),
         cdr_dir: root.section("cdr").and_then(cdr),
         journal: root.section("journal").and_then(journal),
@@ -197,7 +201,7 @@ fn trunk(s: Section<'_>) -> TrunkEntry {
         peers: peers(&s),
         sources: s.list("match", value::source_match),
         oversize: oversize(&s),
-        policy: s.parsed("policy", value::name),
+        policies: s.one_or_more("policy", value::name).unwrap_or_default(),
         calls_max: s.number("max_calls", CALLS).map(|at| at.value),
         calls_in_max: s.number("max_calls_in", CALLS).map(|at| at.value),
         calls_out_max: s.number("max_calls_out", CALLS).map(|at| at.value),
@@ -329,6 +333,7 @@ fn policy(name: At<String>, s: Section<'_>) -> PolicyEntry {
             value: FallbackEntry::Reject(503),
         }),
         tables: s.list("tables", value::grant).unwrap_or_default(),
+        sources: s.list("sources", value::grant).unwrap_or_default(),
         trunks: s.list("trunks", value::grant),
         name,
     };

@@ -10,6 +10,7 @@ mod fault;
 mod file;
 mod intern;
 mod listen;
+mod outside;
 mod overload;
 mod policy;
 mod read;
@@ -27,10 +28,11 @@ use intertrunk_proto::{PolicyId, Snapshot};
 
 use crate::memory::Memory;
 use crate::observe::journal::JournalRules;
+use crate::outside::Source;
 use crate::resolve::Dns;
 use crate::tables::Tables;
 use crate::transport::StreamRules;
-use read::{At, Source};
+use read::{At, Source as FileSource};
 
 pub use dns::PeerName;
 pub use fault::{Fault, Faults, Severity};
@@ -55,6 +57,8 @@ pub struct Built {
     pub policies: Vec<PolicySource>,
     /// All tables, loaded.
     pub tables: Arc<Tables>,
+    /// Outside sources that policies may inquire of.
+    pub sources: Arc<[Source]>,
     /// The admin API; off if absent.
     pub admin: Option<Admin>,
     /// Folder of call records; none are written if absent.
@@ -121,7 +125,7 @@ pub fn load(path: &Path, interner: &mut Interner) -> Result<Built, Faults> {
 
 /// As [`load`], from text at hand. Relative paths in it start at the folder of `path`.
 pub fn parse(path: &Path, text: &str, interner: &mut Interner) -> Result<Built, Faults> {
-    let source = Source::new(path, text);
+    let source = FileSource::new(path, text);
     let file = file::read(&source);
     let built = file.and_then(|file| build::build(&source, &file, interner));
     let faults = source.into_faults();
@@ -138,7 +142,7 @@ pub fn parse(path: &Path, text: &str, interner: &mut Interner) -> Result<Built, 
 }
 
 /// The path and the text of a file that the configuration names.
-fn read_text(source: &Source<'_>, at: &At<String>) -> Option<(PathBuf, String)> {
+fn read_text(source: &FileSource<'_>, at: &At<String>) -> Option<(PathBuf, String)> {
     let path = source.beside(&at.value);
     match std::fs::read_to_string(&path) {
         Ok(text) => Some((path, text)),

@@ -32,6 +32,7 @@ fn one(names: &Names<'_>, entry: &PolicyEntry) -> Option<(Policy, PolicySource)>
     let fallback = fallback(names, &entry.fallback.value);
     let trunks = grants(names, entry);
     entry.tables.iter().for_each(|at| names.granted_table(at));
+    entry.sources.iter().for_each(|at| names.granted_source(at));
 
     let id = names.policy(&entry.name)?;
     let usual = Options::default();
@@ -68,6 +69,7 @@ fn one(names: &Names<'_>, entry: &PolicyEntry) -> Option<(Policy, PolicySource)>
             deadline,
             fallback: fallback?,
             trunks,
+            sources: entry.sources.iter().map(|at| at.value.clone()).collect(),
         },
         source,
     ))

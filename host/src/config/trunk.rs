@@ -46,11 +46,38 @@ struct Draft<'f> {
     entry: &'f TrunkEntry,
     /// Its own first, then others that it may come in on.
     listens: Vec<ListenerId>,
-    policy: Option<PolicyId>,
+    policies: Vec<PolicyId>,
     pstn_to: Vec<TrunkId>,
     named: Vec<NamedPeer>,
     sources: Vec<At<SourceMatch>>,
     certificates: Vec<String>,
+}
+
+/// Policies that one trunk asks, one after the other.
+const CHAIN_MAX: usize = 4;
+
+/// Who decides, one after the other; none after a fault was reported.
+fn chain(names: &Names<'_>, entry: &TrunkEntry) -> Vec<PolicyId> {
+    if entry.policies.is_empty() {
+        return Vec::from_iter(names.policy_or_only(None, &entry.place));
+    }
+    let mut chain = Vec::new();
+    for (at, place) in entry.policies.iter().zip(1..) {
+        let Some(id) = names.policy(at) else {
+            return Vec::new();
+        };
+        let problem = match () {
+            () if chain.contains(&id) => "stands in the chain already",
+            () if place > CHAIN_MAX => "is one too many: a chain has at most 4 policies",
+            () => {
+                chain.push(id);
+                continue;
+            }
+        };
+        names.source().fault(&at.place, problem, "leave it out");
+        return Vec::new();
+    }
+    chain
 }
 
 fn draft<'f>(
@@ -60,7 +87,7 @@ fn draft<'f>(
     interner: &mut Interner,
 ) -> Option<Draft<'f>> {
     let mut listens = ours(names, entry);
-    let policy = names.policy_or_only(entry.policy.as_ref(), &entry.place);
+    let policies = chain(names, entry);
     let pstn_to = entry
         .pstn_to
         .iter()
@@ -86,7 +113,7 @@ fn draft<'f>(
     Some(Draft {
         entry,
         listens,
-        policy,
+        policies,
         pstn_to,
         named,
         sources,
@@ -336,7 +363,7 @@ fn finish(draft: Draft<'_>, interner: &mut Interner) -> Option<Trunk> {
     let Draft {
         entry,
         listens,
-        policy,
+        policies,
         pstn_to,
         named,
         sources,
@@ -358,7 +385,8 @@ fn finish(draft: Draft<'_>, interner: &mut Interner) -> Option<Trunk> {
         follows_peers: entry.sources.is_none(),
         certificates,
         oversize: entry.oversize,
-        policy: policy?,
+        policy: *policies.first()?,
+        then: policies[1..].to_vec(),
         calls_max: entry.calls_max,
         calls_in_max: entry.calls_in_max,
         calls_out_max: entry.calls_out_max,

@@ -213,6 +213,7 @@ impl Node {
         let Next { slots, staged } = self.stage_changed(&state.policies, &built, &world)?;
 
         follow(&mut state.resolver, &built)?;
+        self.outside.know(&built.sources, &built.dns);
         let promoted = staged
             .iter()
             .map(|slot| promote(slot, None))

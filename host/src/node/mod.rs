@@ -31,6 +31,7 @@ use crate::observe::Observer;
 use crate::observe::cdr::{RecordKeeper, RecordQueue};
 use crate::observe::journal::{JournalKeeper, JournalQueue};
 use crate::observe::metrics::Counters;
+use crate::outside::Outside;
 use crate::shard::{MAILBOX, Parts, Pulse, Shard, Share};
 use crate::staging;
 use crate::transport::{self, BindFault, DoorSocket, Streams, UdpSocket};
@@ -103,6 +104,7 @@ pub struct Node {
     counters: Vec<Arc<Counters>>,
     records: RecordKeeper,
     journal: JournalKeeper,
+    outside: Outside,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -134,8 +136,11 @@ impl Node {
                     source,
                 },
             )?;
+        let outside = Outside::start()?;
+        outside.know(&built.sources, &built.dns);
         let mut start = Start {
             clock,
+            outside: &outside,
             engine: &engine,
             running: &running,
             queue,
@@ -163,6 +168,7 @@ impl Node {
             counters,
             records,
             journal,
+            outside,
             threads: Mutex::new(threads),
             engine,
         })
@@ -346,6 +352,7 @@ fn with_listeners(snapshot: &Snapshot, listeners: &[Arc<Listener>]) -> Arc<Snaps
 /// What all shards are started with.
 struct Start<'n> {
     clock: Clock,
+    outside: &'n Outside,
     engine: &'n Engine,
     running: &'n Arc<Running>,
     queue: RecordQueue,
@@ -398,6 +405,7 @@ impl Start<'_> {
                 streams,
                 inbox,
                 mailboxes: Arc::clone(&mailboxes),
+                outside: self.outside.clone(),
                 observer: Observer::new(set, self.queue.clone(), self.decisions.clone()),
             };
             let thread = thread::Builder::new().name(format!("shard-{shard}"));

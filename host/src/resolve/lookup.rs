@@ -231,7 +231,7 @@ impl Client {
 
     /// All records of one type; none if DNS says that there are none. Lowers `ttl` to the lowest
     /// of what led to them.
-    async fn records(
+    pub(super) async fn records(
         &self,
         name: Name,
         kind: RecordType,
@@ -262,7 +262,7 @@ fn configured(servers: &[SocketAddr]) -> ResolverConfig {
 }
 
 /// A host with a dot is whole; one without may be completed by the system's search list.
-fn name_of(host: &str) -> Result<Name, Failure> {
+pub(super) fn name_of(host: &str) -> Result<Name, Failure> {
     let mut name = Name::from_str(host).map_err(|_| Failure::NoName)?;
     if name.num_labels() > 1 {
         name.set_fqdn(true);

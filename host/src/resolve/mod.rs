@@ -6,6 +6,7 @@
 
 mod follow;
 mod lookup;
+mod number;
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use intertrunk_proto::target::Targets;
 use tokio::sync::mpsc;
 
 pub use lookup::Failure;
+pub use number::Enum;
 
 /// `[dns]` of the configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -14,6 +14,7 @@ use crate::memory::Memory;
 use crate::observe::cdr::RecordKeeper;
 use crate::observe::journal::JournalKeeper;
 use crate::observe::metrics::Counters;
+use crate::outside::Outside;
 use crate::transport;
 
 struct Nothing;
@@ -74,6 +75,7 @@ fn bench() -> Bench {
         deadline: Duration::from_millis(20),
         fallback: Fallback::Reject(580),
         trunks: Vec::new(),
+        sources: Vec::new(),
     };
     let snapshot = Snapshot::new("bench", listeners, vec![trunk], vec![policy]).unwrap();
     let shard = Shard::new(Parts {
@@ -97,6 +99,7 @@ fn bench() -> Bench {
         streams,
         inbox,
         mailboxes: [mine, theirs].into(),
+        outside: Outside::start().unwrap(),
         observer: Observer::new(Arc::clone(&counters), records, decisions),
     });
     Bench {

@@ -12,6 +12,7 @@ mod line;
 mod misdeeds;
 mod name_server;
 mod names;
+mod outside;
 mod overload;
 mod phone;
 mod reload;

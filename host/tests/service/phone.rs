@@ -144,6 +144,11 @@ impl Phone {
         self.response(mine, 200, "BYE");
     }
 
+    /// Gives up before there is an answer.
+    pub fn cancel(&self, mine: &Side) {
+        self.say(mine, "CANCEL", "", "");
+    }
+
     pub fn bye(&self, mine: &mut Side) {
         mine.cseq += 1;
         mine.branch.push_str("-bye");

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use intertrunk_sip::{Message, Method, Replaces, reply};
+use smallvec::SmallVec;
 
 use super::attempt::{Order, Try};
 use super::leg::Leg;
@@ -63,7 +64,8 @@ impl Call {
             phase: Phase::Dialling,
             policy,
             asks: 0,
-            pin: None,
+            pins: SmallVec::new(),
+            inquiry: None,
             story: Story::begun(core.now, &query.call),
             query: Some(Box::new(query)),
             a,
@@ -140,7 +142,7 @@ impl Call {
             policy: self.policy.id,
             query,
             invite,
-            pin: self.pin.clone(),
+            pin: self.pin().cloned(),
         });
         self.rearm(core);
     }
@@ -152,8 +154,9 @@ impl Call {
         }
         self.story.decision_us = self.story.decision_us.saturating_add(answer.decision_us);
         self.story.because.extend(answer.because);
-        if answer.pin.is_some() {
-            self.pin = answer.pin;
+        if let Some(pin) = answer.pin {
+            self.pins.retain(|it| it.policy != pin.policy);
+            self.pins.push(pin);
         }
         match answer.outcome {
             Ok(verdict) => self.obey(verdict, core),
@@ -165,6 +168,16 @@ impl Call {
 
     fn obey(&mut self, verdict: Verdict, core: &mut Core) {
         let policy = Arc::clone(&self.policy);
+        if verdict == Verdict::Pass
+            && let Some(next) = self.ingress().next_policy(policy.id)
+            && let Some(next) = core.snapshot.policy(next).cloned()
+        {
+            if core.snapshot.explain {
+                let line = format!("{} passes, {} decides", policy.name, next.name);
+                self.story.because.push(line);
+            }
+            return self.hand_on(next, core);
+        }
         let (judged, notes) = judge(verdict, &self.ingress(), &core.snapshot, Some(&policy));
         if let Judged::Fault(fault) = judged {
             self.story.refused.extend(notes);
@@ -172,7 +185,7 @@ impl Call {
         }
         core.event(Event::Decided {
             call: self.id,
-            generation: self.pin.as_ref().map_or(0, |p| p.generation),
+            generation: self.pin().map_or(0, |p| p.generation),
             fault: None,
             refused: notes.clone(),
         });
@@ -211,7 +224,18 @@ impl Call {
                 };
                 self.refuse(&refusal, EndedBy::Host, core);
             }
+            Judged::Inquire(inquiry) => self.inquire(inquiry, core),
             Judged::Fault(_) => self.refuse(&Refusal::of(503), EndedBy::Host, core),
+        }
+    }
+
+    /// Another policy is asked the same.
+    fn hand_on(&mut self, policy: Arc<Policy>, core: &mut Core) {
+        self.policy = policy;
+        if let Some(question) = self.question_mut() {
+            let cause = std::mem::take(&mut question.cause);
+            question.cookie = Vec::new();
+            self.ask(cause, core);
         }
     }
 
@@ -219,7 +243,7 @@ impl Call {
     pub(super) fn fall_back(&mut self, fault: PolicyFault, core: &mut Core) {
         core.event(Event::Decided {
             call: self.id,
-            generation: self.pin.as_ref().map_or(0, |p| p.generation),
+            generation: self.pin().map_or(0, |p| p.generation),
             fault: Some(fault.clone()),
             refused: self.story.refused.clone(),
         });
@@ -245,13 +269,7 @@ impl Call {
             }
             Fallback::Policy(id) => match core.snapshot.policy(id).cloned() {
                 Some(policy) => {
-                    self.policy = policy;
-                    self.pin = None;
-                    if let Some(question) = self.question_mut() {
-                        let cause = std::mem::take(&mut question.cause);
-                        question.cookie = Vec::new();
-                        self.ask(cause, core);
-                    }
+                    self.hand_on(policy, core);
                 }
                 None => self.refuse(&Refusal::of(503), EndedBy::Host, core),
             },

@@ -172,7 +172,7 @@ impl Call {
         self.notify(487, true, core);
         if let Some(change) = self.change.take() {
             if let Step::Asking { ask, .. } = change.step {
-                core.asks.remove(&ask);
+                self.unask(ask, core);
             }
             self.dismiss_newcomer(&change, 487, core);
         }

@@ -33,6 +33,7 @@ mod dial;
 mod early;
 mod headers;
 mod history;
+mod inquiry;
 mod invite;
 mod join;
 mod leg;
@@ -58,6 +59,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use intertrunk_sip::{Message, Method, Name, Token, reply};
 use slotmap::new_key_type;
+use smallvec::SmallVec;
 
 pub(crate) use self::attempt::AttemptId;
 pub use self::attempt::Dialled;
@@ -155,7 +157,10 @@ pub(crate) struct Call {
     phase: Phase,
     policy: Arc<Policy>,
     asks: u8,
-    pin: Option<Pin>,
+    /// The version of each policy that was asked, the one that decides now among them.
+    pins: SmallVec<[Pin; 1]>,
+    /// The outside sources are being asked, and not the policy.
+    inquiry: Option<AskId>,
     /// The facts that the policy is asked about; gone when the call is answered.
     query: Option<Box<Query>>,
     a: Leg,
@@ -289,7 +294,7 @@ impl Call {
         if let Some((ask, until)) = self.asking()
             && until <= now
         {
-            core.asks.remove(&ask);
+            self.unask(ask, core);
             self.fall_back(crate::ask::PolicyFault::Timeout, core);
         }
         self.early_clock(core);
@@ -380,7 +385,7 @@ impl Call {
     fn end(&mut self, by: EndedBy, code: u16, q850: u16, core: &mut Core) {
         assert!(!self.is_ended(), "a call ends once");
         if let Some((ask, _)) = self.asking() {
-            core.asks.remove(&ask);
+            self.unask(ask, core);
         }
         self.drop_change(core);
         self.give_up_own(core);
@@ -404,7 +409,7 @@ impl Call {
         self.failure = None;
         self.plan = Plan::default();
         self.query = None;
-        self.pin = None;
+        self.pins = SmallVec::new();
         self.story = Story::default();
     }
 
@@ -445,10 +450,7 @@ impl Call {
             b_leg: far.map(leg_view),
             caller: String::new(),
             callee: String::new(),
-            policy: self
-                .pin
-                .as_ref()
-                .map(|p| (Arc::clone(&p.policy), p.generation)),
+            policy: self.pin().map(|p| (Arc::clone(&p.policy), p.generation)),
             because: Vec::new(),
             refused: Vec::new(),
             attempts: Vec::new(),

@@ -76,7 +76,7 @@ impl Story {
             Phase::Talking(bridge) => call.leg(bridge.far).map(|l| Arc::clone(&l.trunk.name)),
             Phase::Asking { .. } | Phase::Dialling | Phase::Ended => None,
         };
-        let pin = call.pin.as_ref();
+        let pin = call.pin();
         Record {
             call: call.id,
             sip_call_id: String::from_utf8_lossy(&call.a.dialog.call_id).into_owned(),

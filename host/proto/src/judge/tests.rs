@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{Judged, judge};
 use crate::ask::{
-    Candidate, CodeMap, HeaderField, Identity, Party, Plan, PolicyFault, Rejection, Scheme, Tag,
-    Verdict, WhenExhausted,
+    Candidate, CodeMap, HeaderField, Identity, Inquiry, LookUp, Party, Plan, PolicyFault,
+    Rejection, Scheme, Tag, Verdict, WhenExhausted,
 };
 use crate::io::{PolicyId, TrunkId};
 use crate::snapshot::{Fallback, Policy, Snapshot};
@@ -44,6 +44,7 @@ fn policy(trunks: &[&str]) -> Policy {
         deadline: Duration::from_millis(20),
         fallback: Fallback::Reject(503),
         trunks: trunks.iter().map(|t| (*t).to_owned()).collect(),
+        sources: vec!["cnam".to_owned()],
     }
 }
 
@@ -72,6 +73,7 @@ fn judged(ingress: &str, verdict: Verdict) -> (Result<Vec<String>, String>, Vec<
         }
         Judged::Reject(r) => Ok(vec![r.code.to_string()]),
         Judged::Redirect(r) => Ok(r.contacts),
+        Judged::Inquire(inquiry) => Ok(vec![inquiry.look_ups.len().to_string()]),
         Judged::Fault(PolicyFault::Verdict(why)) => Err(why),
         Judged::Fault(fault) => Err(fault.to_string()),
     };
@@ -450,11 +452,36 @@ fn redirections_make_uris() {
 }
 
 #[test]
-fn what_nobody_is_there_for_is_a_fault() {
+fn a_pass_to_nobody_is_a_fault() {
     assert!(judged("pbx", Verdict::Pass).0.is_err());
-    assert!(
-        judged("pbx", Verdict::Inquire(crate::ask::Inquiry::default()))
-            .0
-            .is_err()
-    );
+}
+
+#[test]
+fn an_inquiry_is_bounded_and_granted() {
+    let inquiry = |count: usize, bytes: usize| Inquiry {
+        look_ups: vec![
+            LookUp {
+                source: "cnam".to_owned(),
+                key: "1".repeat(bytes),
+                timeout_ms: None,
+            };
+            count
+        ],
+        cookie: Vec::new(),
+    };
+    let left = |count, bytes| judged("pbx", Verdict::Inquire(inquiry(count, bytes))).0;
+    assert_eq!(left(1, 10), Ok(vec!["1".to_owned()]));
+    assert_eq!(left(8, 10), Ok(vec!["8".to_owned()]));
+    for (count, bytes) in [(0, 10), (9, 10), (1, 9000)] {
+        assert!(left(count, bytes).is_err(), "{count} of {bytes}");
+    }
+    let snapshot = snapshot();
+    let ingress = Arc::clone(snapshot.trunk_named("pbx").expect("a trunk of the test"));
+    let nothing_granted = Policy {
+        sources: Vec::new(),
+        ..policy(&["*"])
+    };
+    let verdict = Verdict::Inquire(inquiry(1, 1));
+    let (judged, _) = judge(verdict, &ingress, &snapshot, Some(&nothing_granted));
+    assert!(matches!(judged, Judged::Fault(_)), "{judged:?}");
 }

@@ -79,7 +79,7 @@ fn sent(core: &mut Core) -> Vec<(u16, String, Option<TransmitId>)> {
                 request,
             ))
         }
-        Output::Ask { .. } | Output::Event(_) => None,
+        Output::Ask { .. } | Output::Inquire { .. } | Output::Forget(_) | Output::Event(_) => None,
     };
     core.out.drain(..).filter_map(transmit).collect()
 }

@@ -113,7 +113,7 @@ impl Between {
                     let answered = Input::Answered { ask, answer };
                     (self.step)(&mut self.b2bua, answered, self.now);
                 }
-                Output::Event(_) => {}
+                Output::Event(_) | Output::Inquire { .. } | Output::Forget(_) => {}
             }
         }
     }
@@ -157,6 +157,7 @@ fn snapshot() -> Snapshot {
         deadline: Duration::from_millis(20),
         fallback: Fallback::Reject(503),
         trunks: vec!["*".to_owned()],
+        sources: Vec::new(),
     };
     let trunk = |id, name, kind, address: &str| {
         Trunk::new(TrunkId(id), name, kind).with_peer_at(address.parse().expect("a literal"))

@@ -103,6 +103,11 @@ impl Report {
         }
     }
 
+    /// Takes down a step on the way.
+    pub fn note(&mut self, line: String) {
+        self.because.push(line);
+    }
+
     /// Takes down who answered and how it explains itself.
     pub fn asked(&mut self, answer: &Answer) {
         if let Ending::Connect(dialling) = &mut self.ending {

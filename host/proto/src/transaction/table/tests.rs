@@ -149,7 +149,9 @@ impl Bench {
                 let word = text.split(' ').next().unwrap_or_default().to_owned();
                 Some((word, flow.remote.to_string(), request))
             }
-            Output::Ask { .. } | Output::Event(_) => None,
+            Output::Ask { .. } | Output::Inquire { .. } | Output::Forget(_) | Output::Event(_) => {
+                None
+            }
         };
         self.out.drain(..).filter_map(transmit).collect()
     }

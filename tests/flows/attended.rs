@@ -6,7 +6,7 @@ use intertrunk_proto::ask::Verdict;
 use sim::policy::plan_to;
 use sim::{Errand, Mood, Renegotiation, Weather, World, ms, rules};
 
-use super::check;
+use super::{check, talk};
 
 /// Who calls 1 is connected to gw-a, who calls 2 to pbx-b.
 fn routed() -> World {
@@ -18,18 +18,6 @@ fn routed() -> World {
         Verdict::Connect(plan_to(&[trunk]))
     });
     World::new(1, Weather::default(), mood)
-}
-
-/// pbx-a calls, and talks. The Call-ID.
-fn talk(w: &mut World, callee: &str) -> String {
-    let now = w.now;
-    let errand = Errand {
-        hang_up: None,
-        ..Errand::to(callee)
-    };
-    let call_id = w.ua("pbx-a").place(&errand, now);
-    w.run(ms(1_000));
-    call_id
 }
 
 /// A Replaces value as it stands in a URI.
@@ -68,8 +56,8 @@ fn call_replacing(w: &mut World, who: &str, replaces: &str) {
 #[test]
 fn attended_transfer() {
     let mut w = routed();
-    let first = talk(&mut w, "1");
-    let second = talk(&mut w, "2");
+    let first = talk(&mut w, "pbx-a", "1");
+    let second = talk(&mut w, "pbx-a", "2");
     let replaces = w.ua("pbx-a").replaces(&second).unwrap();
     transfer(&mut w, &first, &replaces, 2_000);
     assert_eq!(
@@ -94,8 +82,8 @@ fn attended_transfer() {
 #[test]
 fn attended_transfer_ended_by_the_other() {
     let mut w = routed();
-    let first = talk(&mut w, "1");
-    let second = talk(&mut w, "2");
+    let first = talk(&mut w, "pbx-a", "1");
+    let second = talk(&mut w, "pbx-a", "2");
     let replaces = w.ua("pbx-a").replaces(&second).unwrap();
     transfer(&mut w, &first, &replaces, 2_000);
     hang_up(&mut w, "pbx-b");
@@ -108,8 +96,8 @@ fn attended_transfer_ended_by_the_other() {
 #[test]
 fn attended_transfer_then_hold() {
     let mut w = routed();
-    let first = talk(&mut w, "1");
-    let second = talk(&mut w, "2");
+    let first = talk(&mut w, "pbx-a", "1");
+    let second = talk(&mut w, "pbx-a", "2");
     let replaces = w.ua("pbx-a").replaces(&second).unwrap();
     transfer(&mut w, &first, &replaces, 2_000);
     let now = w.now;
@@ -123,8 +111,8 @@ fn attended_transfer_then_hold() {
 #[test]
 fn attended_transfer_to_nobody() {
     let mut w = routed();
-    let first = talk(&mut w, "1");
-    let second = talk(&mut w, "2");
+    let first = talk(&mut w, "pbx-a", "1");
+    let second = talk(&mut w, "pbx-a", "2");
     let replaces = w.ua("pbx-a").replaces(&second).unwrap();
     let wrong = replaces.replace("from-tag=", "from-tag=x");
     transfer(&mut w, &first, &wrong, 2_000);
@@ -143,8 +131,8 @@ fn attended_transfer_to_nobody() {
 #[test]
 fn attended_transfer_refused() {
     let mut w = routed();
-    let first = talk(&mut w, "1");
-    let second = talk(&mut w, "2");
+    let first = talk(&mut w, "pbx-a", "1");
+    let second = talk(&mut w, "pbx-a", "2");
     w.ua("pbx-b").renegotiate(Renegotiation::Refuses(488));
     let replaces = w.ua("pbx-a").replaces(&second).unwrap();
     transfer(&mut w, &first, &replaces, 2_000);
@@ -160,7 +148,7 @@ fn attended_transfer_refused() {
 #[test]
 fn replaced_by_its_own_trunk() {
     let mut w = routed();
-    let first = talk(&mut w, "1");
+    let first = talk(&mut w, "pbx-a", "1");
     let replaces = w.ua("pbx-a").replaces(&first).unwrap();
     call_replacing(&mut w, "pbx-a", &replaces);
     let active = |name| w.state(name).active();
@@ -174,7 +162,7 @@ fn replaced_by_its_own_trunk() {
 #[test]
 fn replaced_on_any_shard() {
     let mut w = routed();
-    talk(&mut w, "1");
+    talk(&mut w, "pbx-a", "1");
     for _ in 0..5 {
         let call_id = w.ua("pbx-a").latest().unwrap();
         let replaces = w.ua("pbx-a").replaces(&call_id).unwrap();
@@ -199,8 +187,8 @@ fn attended_transfer_from_pstn_to_pstn() {
         Verdict::Connect(plan_to(&[trunk]))
     });
     let mut w = World::new(1, Weather::default(), mood);
-    let first = talk(&mut w, "1");
-    let second = talk(&mut w, "2");
+    let first = talk(&mut w, "pbx-a", "1");
+    let second = talk(&mut w, "pbx-a", "2");
     let replaces = w.ua("pbx-a").replaces(&second).unwrap();
     transfer(&mut w, &first, &replaces, 2_000);
     assert_eq!(
@@ -218,7 +206,7 @@ fn attended_transfer_from_pstn_to_pstn() {
 #[test]
 fn replaces_that_are_refused() {
     let mut w = routed();
-    let first = talk(&mut w, "1");
+    let first = talk(&mut w, "pbx-a", "1");
     let right = w.ua("pbx-a").replaces(&first).unwrap();
     let early = format!("{right};early-only");
     let wrong = right.replace("from-tag=", "from-tag=x");
@@ -272,7 +260,7 @@ fn replaced_before_it_acknowledged() {
 #[test]
 fn newcomer_gives_up() {
     let mut w = routed();
-    let first = talk(&mut w, "1");
+    let first = talk(&mut w, "pbx-a", "1");
     w.ua("gw-a")
         .renegotiate(Renegotiation::AcceptsAfter(ms(5_000)));
     let headers = vec![(

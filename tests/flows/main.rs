@@ -40,6 +40,18 @@ fn call(world: &mut World, errand: &Errand) {
     world.run(ms(30_000));
 }
 
+/// Somebody calls, and talks until told otherwise. The Call-ID.
+fn talk(world: &mut World, who: &str, callee: &str) -> String {
+    let now = world.now;
+    let errand = Errand {
+        hang_up: None,
+        ..Errand::to(callee)
+    };
+    let call_id = world.ua(who).place(&errand, now);
+    world.run(ms(1_000));
+    call_id
+}
+
 /// What gw-a does with its next call.
 fn gw_a(world: &mut World, manner: Manner) {
     world.ua("gw-a").manners.push(manner);

@@ -7,7 +7,7 @@ use intertrunk_sip::{Message, Name};
 use sim::policy::plan_to;
 use sim::{Errand, Final, Manner, Mood, Weather, World, ms};
 
-use super::check;
+use super::{check, talk};
 
 fn gateways_take_it(trunk: &mut Trunk) {
     trunk.transfers.takes_refer = trunk.name.starts_with("gw");
@@ -24,18 +24,6 @@ fn world(edit: fn(&mut Trunk)) -> World {
         Verdict::Connect(plan_to(&[trunk]))
     });
     World::with_trunks(1, Weather::default(), mood, edit)
-}
-
-/// Somebody calls, and talks. The Call-ID.
-fn talk(w: &mut World, who: &str, callee: &str) -> String {
-    let now = w.now;
-    let errand = Errand {
-        hang_up: None,
-        ..Errand::to(callee)
-    };
-    let call_id = w.ua(who).place(&errand, now);
-    w.run(ms(1_000));
-    call_id
 }
 
 /// A UA sends a REFER in this call, and two seconds pass.

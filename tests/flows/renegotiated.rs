@@ -4,7 +4,7 @@ use intertrunk_proto::Input;
 use intertrunk_sip::Method;
 use sim::{Errand, Manner, Renegotiation, ms};
 
-use super::{World, call, check, gw_a, world};
+use super::{World, call, check, gw_a, talk, world};
 
 fn answers(renegotiation: Renegotiation) -> Manner {
     Manner {
@@ -208,13 +208,7 @@ fn reinvite_meets_update() {
 #[test]
 fn update_moves_the_target() {
     let mut w = world();
-    let errand = Errand {
-        hang_up: None,
-        ..Errand::to("1")
-    };
-    let now = w.now;
-    w.ua("pbx-a").place(&errand, now);
-    w.run(ms(1_000));
+    talk(&mut w, "pbx-a", "1");
     let side = w.ua("gw-a").sides.values().next().unwrap().clone();
     let theirs = side.invite().unwrap();
     let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
@@ -258,13 +252,7 @@ fn first_answer_again_after_a_reinvite() {
 #[test]
 fn many_requests_one_after_the_other() {
     let mut w = world();
-    let errand = Errand {
-        hang_up: None,
-        ..Errand::to("1")
-    };
-    let now = w.now;
-    w.ua("pbx-a").place(&errand, now);
-    w.run(ms(1_000));
+    talk(&mut w, "pbx-a", "1");
     for _ in 0..20 {
         let now = w.now;
         w.ua("pbx-a").inform(now);

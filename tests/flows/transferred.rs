@@ -3,9 +3,9 @@
 use intertrunk_proto::ask::{Cause, Query, Verdict};
 use intertrunk_proto::{EndedBy, Input};
 use sim::policy::plan_to;
-use sim::{Errand, Final, Manner, Mood, Renegotiation, Ring, Weather, World, ms};
+use sim::{Final, Manner, Mood, Renegotiation, Ring, Weather, World, ms};
 
-use super::check;
+use super::{check, talk};
 
 /// New calls go to gw-a, transferred ones to `target`.
 fn routes(query: &Query, target: &'static str) -> Verdict {
@@ -20,13 +20,7 @@ fn routes(query: &Query, target: &'static str) -> Verdict {
 fn talking(target: &'static str) -> World {
     let mood = Mood::asked(move |query| routes(query, target));
     let mut w = World::new(1, Weather::default(), mood);
-    let now = w.now;
-    let errand = Errand {
-        hang_up: None,
-        ..Errand::to("1")
-    };
-    w.ua("pbx-a").place(&errand, now);
-    w.run(ms(1_000));
+    talk(&mut w, "pbx-a", "1");
     w
 }
 
@@ -253,13 +247,7 @@ fn transfers_are_limited() {
         Verdict::Connect(plan_to(&[to]))
     });
     let mut w = World::new(1, Weather::default(), mood);
-    let now = w.now;
-    let errand = Errand {
-        hang_up: None,
-        ..Errand::to("1")
-    };
-    w.ua("pbx-a").place(&errand, now);
-    w.run(ms(1_000));
+    talk(&mut w, "pbx-a", "1");
     for who in ["gw-a", "pbx-b", "gw-a", "pbx-b", "gw-a"] {
         refer(&mut w, who, &[], 2_000);
     }
@@ -301,13 +289,7 @@ fn transfer_that_the_policy_refuses() {
         _ => Verdict::Connect(plan_to(&["gw-a"])),
     });
     let mut w = World::new(1, Weather::default(), mood);
-    let now = w.now;
-    let errand = Errand {
-        hang_up: None,
-        ..Errand::to("1")
-    };
-    w.ua("pbx-a").place(&errand, now);
-    w.run(ms(1_000));
+    talk(&mut w, "pbx-a", "1");
     refer(&mut w, "gw-a", &[], 2_000);
     hang_up(&mut w, "pbx-a");
     check("transfer_that_the_policy_refuses", &mut w);
@@ -332,13 +314,7 @@ fn transfer_with_failover() {
         _ => Verdict::Connect(plan_to(&["gw-a"])),
     });
     let mut w = World::new(1, Weather::default(), mood);
-    let now = w.now;
-    let errand = Errand {
-        hang_up: None,
-        ..Errand::to("1")
-    };
-    w.ua("pbx-a").place(&errand, now);
-    w.run(ms(1_000));
+    talk(&mut w, "pbx-a", "1");
     let manner = Manner {
         ring: None::<Ring>,
         last: Final::Refuse(ms(10), 503),
@@ -376,13 +352,7 @@ fn trunk_that_may_not_transfer() {
     let mut w = World::with_trunks(1, Weather::default(), mood, |trunk| {
         trunk.transfers.may_refer = trunk.name.starts_with("pbx");
     });
-    let now = w.now;
-    let errand = Errand {
-        hang_up: None,
-        ..Errand::to("1")
-    };
-    w.ua("pbx-a").place(&errand, now);
-    w.run(ms(1_000));
+    talk(&mut w, "pbx-a", "1");
     refer(&mut w, "gw-a", &[], 1_000);
     assert!(
         w.ladder

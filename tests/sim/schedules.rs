@@ -144,36 +144,26 @@ fn k1_cancel_against_the_verdict() {
 /// K1: a BYE of a caller that has heard 180 against the answer: whoever was given up is not left in a call.
 #[test]
 fn k1_early_bye_against_the_answer() {
-    let script = Script {
-        name: "k1-early-bye",
-        build: || {
-            let errand = Errand {
-                early_bye: Some(ms(0)),
-                ..Errand::to("1")
-            };
-            call_so_far(&["gw-a"], &errand, rings_and_answers())
-        },
-        outcomes: Vec::new,
-        check: |_| Vec::new(),
-    };
+    let script = Script::new("k1-early-bye", || {
+        let errand = Errand {
+            early_bye: Some(ms(0)),
+            ..Errand::to("1")
+        };
+        call_so_far(&["gw-a"], &errand, rings_and_answers())
+    });
     explore_all(&script, &[PLAIN, LOST, TWICE, LATE, EARLY], &PAIRS, 500);
 }
 
 /// K2: a CANCEL against 180 and 200, early and late: nobody is left in a call.
 #[test]
 fn k2_cancel_against_the_answer() {
-    let script = Script {
-        name: "k2",
-        build: || {
-            let errand = Errand {
-                cancel: Some(LATER),
-                ..Errand::to("1")
-            };
-            call_so_far(&["gw-a"], &errand, rings_and_answers())
-        },
-        outcomes: Vec::new,
-        check: |_| Vec::new(),
-    };
+    let script = Script::new("k2", || {
+        let errand = Errand {
+            cancel: Some(LATER),
+            ..Errand::to("1")
+        };
+        call_so_far(&["gw-a"], &errand, rings_and_answers())
+    });
     explore_all(&script, &[PLAIN, LOST, TWICE, LATE, EARLY], &PAIRS, 3_000);
 }
 
@@ -193,45 +183,35 @@ fn rings_and_answers() -> Manner {
 /// is acknowledged and ended, what rings late is not heard.
 #[test]
 fn k3_two_answers() {
-    let forks = Script {
-        name: "k3-forks",
-        build: || {
-            let ring = Some(Ring {
-                after: LATER,
-                code: 183,
-            });
-            let manner = Manner {
-                ring,
-                last: Final::Answer(LATER),
-                forks: 2,
-                ..Manner::default()
-            };
-            call_so_far(&["gw-a"], &Errand::to("1"), manner)
-        },
-        outcomes: Vec::new,
-        check: |_| Vec::new(),
-    };
-    let candidates = Script {
-        name: "k3-candidates",
-        build: || {
-            let ring = Some(Ring {
-                after: LATER,
-                code: 180,
-            });
-            let manner = Manner {
-                ring,
-                last: Final::Answer(LATER),
-                ..Manner::default()
-            };
-            let mut world = call(&Errand::to("1"), &[("gw-a", manner), ("gw-b", manner)]);
-            world.mood = Mood::verdict(|| Verdict::Connect(together(&["gw-a", "gw-b"])));
-            world.quiet = true;
-            world.run(LATER / 2);
-            world
-        },
-        outcomes: Vec::new,
-        check: |_| Vec::new(),
-    };
+    let forks = Script::new("k3-forks", || {
+        let ring = Some(Ring {
+            after: LATER,
+            code: 183,
+        });
+        let manner = Manner {
+            ring,
+            last: Final::Answer(LATER),
+            forks: 2,
+            ..Manner::default()
+        };
+        call_so_far(&["gw-a"], &Errand::to("1"), manner)
+    });
+    let candidates = Script::new("k3-candidates", || {
+        let ring = Some(Ring {
+            after: LATER,
+            code: 180,
+        });
+        let manner = Manner {
+            ring,
+            last: Final::Answer(LATER),
+            ..Manner::default()
+        };
+        let mut world = call(&Errand::to("1"), &[("gw-a", manner), ("gw-b", manner)]);
+        world.mood = Mood::verdict(|| Verdict::Connect(together(&["gw-a", "gw-b"])));
+        world.quiet = true;
+        world.run(LATER / 2);
+        world
+    });
     explore_all(&forks, &[PLAIN, LOST, TWICE, LATE, EARLY], &PAIRS, 1_500);
     explore_all(&candidates, &[PLAIN, LOST], &[TWICE, LATE, EARLY], 3_000);
 }
@@ -239,55 +219,40 @@ fn k3_two_answers() {
 /// K7: both sides renegotiate at once, by re-INVITE or UPDATE.
 #[test]
 fn k7_glare() {
-    let reinvites = Script {
-        name: "k7-reinvites",
-        build: || {
-            let caller = Errand {
-                reinvite: Some(LATER),
-                ..Errand::to("1")
-            };
-            let callee = Manner {
-                reinvite: Some(LATER),
-                ..Manner::default()
-            };
-            answered(caller, callee)
-        },
-        outcomes: Vec::new,
-        check: |_| Vec::new(),
-    };
-    let update = Script {
-        name: "k7-update",
-        build: || {
-            let caller = Errand {
-                reinvite: Some(LATER),
-                ..Errand::to("1")
-            };
-            let callee = Manner {
-                update: Some(LATER),
-                ..Manner::default()
-            };
-            answered(caller, callee)
-        },
-        outcomes: Vec::new,
-        check: |_| Vec::new(),
-    };
-    let again = Script {
-        name: "k7-again",
-        build: || {
-            let caller = Errand {
-                reinvite: Some(LATER),
-                again: true,
-                ..Errand::to("1")
-            };
-            let callee = Manner {
-                reinvite: Some(LATER),
-                ..Manner::default()
-            };
-            answered(caller, callee)
-        },
-        outcomes: Vec::new,
-        check: |_| Vec::new(),
-    };
+    let reinvites = Script::new("k7-reinvites", || {
+        let caller = Errand {
+            reinvite: Some(LATER),
+            ..Errand::to("1")
+        };
+        let callee = Manner {
+            reinvite: Some(LATER),
+            ..Manner::default()
+        };
+        answered(caller, callee)
+    });
+    let update = Script::new("k7-update", || {
+        let caller = Errand {
+            reinvite: Some(LATER),
+            ..Errand::to("1")
+        };
+        let callee = Manner {
+            update: Some(LATER),
+            ..Manner::default()
+        };
+        answered(caller, callee)
+    });
+    let again = Script::new("k7-again", || {
+        let caller = Errand {
+            reinvite: Some(LATER),
+            again: true,
+            ..Errand::to("1")
+        };
+        let callee = Manner {
+            reinvite: Some(LATER),
+            ..Manner::default()
+        };
+        answered(caller, callee)
+    });
     explore_all(&again, &[PLAIN], &[LOST], 300);
     explore_all(&reinvites, &[PLAIN, LOST], &[TWICE, LATE, EARLY], 1_000);
     explore_all(&update, &[PLAIN, LOST, LATE], &[TWICE, EARLY], 1_500);
@@ -296,34 +261,24 @@ fn k7_glare() {
 /// K8: BYE against re-INVITE, against its 200, against another BYE.
 #[test]
 fn k8_bye_against_renegotiation() {
-    let both = Script {
-        name: "k8-both",
-        build: || {
-            let callee = Manner {
-                hang_up: Some(LATER),
-                ..Manner::default()
-            };
-            answered(Errand::to("1"), callee)
-        },
-        outcomes: Vec::new,
-        check: |_| Vec::new(),
-    };
-    let reinvite = Script {
-        name: "k8-reinvite",
-        build: || {
-            let callee = Manner {
-                reinvite: Some(LATER),
-                ..Manner::default()
-            };
-            let caller = Errand {
-                renegotiation: Renegotiation::AcceptsAfter(LATER),
-                ..Errand::to("1")
-            };
-            answered(caller, callee)
-        },
-        outcomes: Vec::new,
-        check: |_| Vec::new(),
-    };
+    let both = Script::new("k8-both", || {
+        let callee = Manner {
+            hang_up: Some(LATER),
+            ..Manner::default()
+        };
+        answered(Errand::to("1"), callee)
+    });
+    let reinvite = Script::new("k8-reinvite", || {
+        let callee = Manner {
+            reinvite: Some(LATER),
+            ..Manner::default()
+        };
+        let caller = Errand {
+            renegotiation: Renegotiation::AcceptsAfter(LATER),
+            ..Errand::to("1")
+        };
+        answered(caller, callee)
+    });
     explore_all(&both, &[PLAIN, LOST, TWICE, LATE, EARLY], &PAIRS, 100);
     explore_all(&reinvite, &[PLAIN, LOST, LATE], &[TWICE, EARLY], 1_000);
 }
@@ -331,39 +286,29 @@ fn k8_bye_against_renegotiation() {
 /// K12: 2xx and its ACK, each lost, repeated or late, against BYE from either side.
 #[test]
 fn k12_acknowledged_by_each_side() {
-    let script = Script {
-        name: "k12",
-        build: || {
-            let manner = Manner {
-                ring: None,
-                last: Final::Answer(LATER),
-                hang_up: Some(LATER),
-                ..Manner::default()
-            };
-            call_so_far(&["gw-a"], &Errand::to("1"), manner)
-        },
-        outcomes: Vec::new,
-        check: |_| Vec::new(),
-    };
+    let script = Script::new("k12", || {
+        let manner = Manner {
+            ring: None,
+            last: Final::Answer(LATER),
+            hang_up: Some(LATER),
+            ..Manner::default()
+        };
+        call_so_far(&["gw-a"], &Errand::to("1"), manner)
+    });
     explore_all(&script, &[PLAIN, LOST, TWICE, LATE, EARLY], &PAIRS, 400);
-    let reinvite = Script {
-        name: "k12-reinvite",
-        build: || {
-            let manner = Manner {
-                ring: None,
-                last: Final::Answer(LATER),
-                hang_up: Some(LATER),
-                ..Manner::default()
-            };
-            let errand = Errand {
-                reinvite: Some(LATER),
-                hang_up: None,
-                ..Errand::to("1")
-            };
-            call_so_far(&["gw-a"], &errand, manner)
-        },
-        outcomes: Vec::new,
-        check: |_| Vec::new(),
-    };
+    let reinvite = Script::new("k12-reinvite", || {
+        let manner = Manner {
+            ring: None,
+            last: Final::Answer(LATER),
+            hang_up: Some(LATER),
+            ..Manner::default()
+        };
+        let errand = Errand {
+            reinvite: Some(LATER),
+            hang_up: None,
+            ..Errand::to("1")
+        };
+        call_so_far(&["gw-a"], &errand, manner)
+    });
     explore_all(&reinvite, &[PLAIN, TWICE], &[], 500);
 }

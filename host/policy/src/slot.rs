@@ -48,6 +48,7 @@ pub struct Slot {
 }
 
 /// The generations that may decide new calls. Replaced as a whole.
+#[derive(Clone)]
 struct Serving {
     live: Arc<Generation>,
     previous: Option<Arc<Generation>>,
@@ -192,9 +193,8 @@ impl Slot {
         let info = staged.info().clone();
         self.shadow.store(None);
         self.serving.store(Some(Arc::new(Serving {
-            live: Arc::clone(&serving.live),
-            previous: serving.previous.clone(),
             canary: Some(Arc::new(Canary::new(staged, rules))),
+            ..Serving::clone(&serving)
         })));
         Ok(info)
     }
@@ -259,9 +259,8 @@ impl Slot {
 
     fn end_canary(&self, serving: &Serving) {
         self.serving.store(Some(Arc::new(Serving {
-            live: Arc::clone(&serving.live),
-            previous: serving.previous.clone(),
             canary: None,
+            ..serving.clone()
         })));
     }
 

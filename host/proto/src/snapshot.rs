@@ -42,13 +42,18 @@ pub struct Policy {
 impl Policy {
     /// Whether the configuration lets this policy send calls to `trunk`.
     pub fn may_use(&self, trunk: &str) -> bool {
-        self.trunks.iter().any(|t| t == "*" || t == trunk)
+        grants(&self.trunks, trunk)
     }
 
     /// Whether the configuration lets this policy inquire of `source`.
     pub fn may_ask(&self, source: &str) -> bool {
-        self.sources.iter().any(|s| s == "*" || s == source)
+        grants(&self.sources, source)
     }
+}
+
+/// Whether a list of the configuration holds `name`, or `*` for all names.
+fn grants(list: &[String], name: &str) -> bool {
+    list.iter().any(|it| it == "*" || it == name)
 }
 
 /// Timer values of RFC 3261 §17 and of the call itself.

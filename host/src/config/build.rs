@@ -39,11 +39,7 @@ pub fn build(source: &Source<'_>, file: &File, interner: &mut Interner) -> Optio
         .filter_map(|t| table::load(source, t))
         .collect();
     let policies = policy::all(&names, &file.policies);
-    let outside = file
-        .sources
-        .iter()
-        .filter_map(|s| outside::source(source, s));
-    let outside: Vec<_> = outside.collect();
+    let outside: Vec<_> = file.sources.iter().filter_map(outside::source).collect();
     let (trunks, asked) = trunk::all(&names, file, interner);
     let admin = file.admin.as_ref().and_then(|a| admin(source, a));
     if source.has_errors() {
@@ -159,22 +155,22 @@ impl<'f> Names<'f> {
 
     /// Reports `at` unless it names a table or stands for all.
     pub fn granted_table(&self, at: &At<String>) {
-        if at.value != "*" {
-            self.find(&self.tables, "table", at);
-        }
+        self.granted(&self.tables, "table", at);
     }
 
     /// Reports `at` unless it names an outside source or stands for all.
     pub fn granted_source(&self, at: &At<String>) {
-        if at.value != "*" {
-            self.find(&self.sources, "source", at);
-        }
+        self.granted(&self.sources, "source", at);
     }
 
     /// Reports `at` unless it names a trunk or stands for all.
     pub fn granted_trunk(&self, at: &At<String>) {
+        self.granted(&self.trunks, "trunk", at);
+    }
+
+    fn granted<T: Copy>(&self, map: &HashMap<&str, T>, what: &str, at: &At<String>) {
         if at.value != "*" {
-            self.find(&self.trunks, "trunk", at);
+            self.find(map, what, at);
         }
     }
 

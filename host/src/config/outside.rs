@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::read::{At, Section, Source as File};
+use super::read::{At, Section};
 use super::value::{self, Complaint};
 use crate::outside::{Kind, Source};
 
@@ -55,7 +55,7 @@ pub fn read(name: At<String>, s: Section<'_>) -> SourceEntry {
 }
 
 /// The source; `None` after what is wrong with it was reported.
-pub fn source(_file: &File<'_>, entry: &SourceEntry) -> Option<Source> {
+pub fn source(entry: &SourceEntry) -> Option<Source> {
     Some(Source {
         name: entry.name.value.clone(),
         kind: entry.kind.clone()?,

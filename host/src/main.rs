@@ -4,6 +4,7 @@
 //! `intertrunk-policy`. This room feeds them and does what they say.
 
 mod admin;
+mod audit;
 mod builtin;
 mod cli;
 mod clock;

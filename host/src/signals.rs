@@ -11,8 +11,8 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 pub enum Signal {
     /// SIGHUP: read the configuration again.
     Reload,
-    /// SIGTERM or SIGINT: drain, and at the second one stop.
-    Stop,
+    /// SIGTERM or SIGINT, whose name it is: drain, and at the second one stop.
+    Stop(&'static str),
 }
 
 /// The signals of this process.
@@ -37,8 +37,8 @@ impl Signals {
     pub async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.hangup.recv() => Signal::Reload,
-            _ = self.terminate.recv() => Signal::Stop,
-            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.terminate.recv() => Signal::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Signal::Stop("SIGINT"),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use intertrunk_policy::CanaryRules;
+use intertrunk_policy::{CanaryRules, GenerationInfo};
 use intertrunk_proto::CallId;
 use intertrunk_proto::trunk::Health;
 use serde::Serialize;
@@ -14,6 +14,7 @@ use super::view::{
     CallLine, DiffView, EndedCall, HeldView, ListenerView, LiveCall, PolicyView, StatusView, Time,
     TrunkView, Why,
 };
+use crate::audit::{Deed, Who};
 use crate::node::{ChangeFault, Node, Unresponsive};
 use crate::observe::metrics;
 
@@ -95,9 +96,72 @@ pub enum Refusal {
 }
 
 impl Command {
-    /// Carries it out.
-    pub fn run(self, node: &Node) -> Result<Reply, Refusal> {
-        match self {
+    /// Carries it out for somebody. A change is in the audit log before this returns.
+    pub fn run(self, node: &Node, who: &Who) -> Result<Reply, Refusal> {
+        let Some(mut deed) = self.deed() else {
+            return self.carry_out(node).map(|done| done.reply);
+        };
+        match self.carry_out(node) {
+            Ok(Done { reply, sha256 }) => {
+                deed.sha256 = sha256;
+                node.audit().note(who, &deed, Ok(()));
+                Ok(reply)
+            }
+            Err(refusal) => {
+                node.audit().note(who, &deed, Err(&refusal));
+                Err(refusal)
+            }
+        }
+    }
+
+    /// What it changes, if it is no mere question.
+    fn deed(&self) -> Option<Deed> {
+        Some(match self {
+            Command::Health
+            | Command::Ready
+            | Command::Metrics
+            | Command::Status
+            | Command::Trunks
+            | Command::Calls
+            | Command::Call(_)
+            | Command::Why(_)
+            | Command::Policies
+            | Command::Diff(_) => return None,
+            Command::Trunk(name, health) => match health {
+                Health::Up | Health::Degraded => Deed::of("trunk-enable", name),
+                Health::Down | Health::Disabled => Deed::of("trunk-disable", name),
+            },
+            Command::EndCall(call) => Deed::of("end-call", call.to_string()),
+            Command::Stage(policy, _) => Deed::of("stage", policy),
+            Command::Shadow(policy) => Deed::of("shadow", policy),
+            Command::Canary(policy, rules) => Deed {
+                detail: Some(format!("{} %", rules.percent)),
+                ..Deed::of("canary", policy)
+            },
+            Command::Promote(policy, _) => Deed::of("promote", policy),
+            Command::Rollback(policy) => Deed::of("rollback", policy),
+            Command::Reload => Deed::new("reload"),
+            Command::Drain => Deed::new("drain"),
+            Command::Resume => Deed::new("resume"),
+        })
+    }
+
+    fn carry_out(self, node: &Node) -> Result<Done, Refusal> {
+        let reply = match self {
+            Command::Stage(policy, wasm) => return Ok(Done::of(&node.stage(&policy, &wasm)?)),
+            Command::Shadow(policy) => return Ok(Done::of(&node.shadow(&policy)?)),
+            Command::Canary(policy, rules) => return Ok(Done::of(&node.canary(&policy, rules)?)),
+            Command::Promote(policy, sha256) => {
+                return Ok(Done::of(&node.promote(&policy, sha256.as_deref())?));
+            }
+            Command::Rollback(policy) => return Ok(Done::of(&node.rollback(&policy)?)),
+            Command::Reload => {
+                let reloaded = node.reload()?;
+                return Ok(Done {
+                    reply: json(&reloaded),
+                    sha256: Some(reloaded.sha256),
+                });
+            }
             Command::Health => node
                 .pulse()
                 .map(|_| Reply::Text("ok\n".to_owned()))
@@ -112,15 +176,7 @@ impl Command {
             Command::Why(call) => why(node, call),
             Command::EndCall(call) => end_call(node, call),
             Command::Policies => Ok(policies(node)),
-            Command::Stage(policy, wasm) => Ok(json(&node.stage(&policy, &wasm)?)),
-            Command::Shadow(policy) => Ok(json(&node.shadow(&policy)?)),
-            Command::Canary(policy, rules) => Ok(json(&node.canary(&policy, rules)?)),
             Command::Diff(policy) => Ok(json(&DiffView::new(node.policy(&policy)?))),
-            Command::Promote(policy, sha256) => {
-                Ok(json(&node.promote(&policy, sha256.as_deref())?))
-            }
-            Command::Rollback(policy) => Ok(json(&node.rollback(&policy)?)),
-            Command::Reload => Ok(json(&node.reload()?)),
             Command::Drain => {
                 node.drain()?;
                 tracing::info!("draining: new calls are refused");
@@ -131,6 +187,26 @@ impl Command {
                 tracing::info!("resumed: new calls are taken");
                 Ok(json(&State { state: state(node) }))
             }
+        };
+        reply.map(|reply| Done {
+            reply,
+            sha256: None,
+        })
+    }
+}
+
+/// What was done.
+struct Done {
+    reply: Reply,
+    /// Hash of the module or of the file that it is about.
+    sha256: Option<String>,
+}
+
+impl Done {
+    fn of(generation: &GenerationInfo) -> Done {
+        Done {
+            reply: json(generation),
+            sha256: Some(generation.sha256.clone()),
         }
     }
 }

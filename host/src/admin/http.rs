@@ -5,18 +5,18 @@
 //! but it cannot hide the name that it sent them to, nor where it came from.
 
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use intertrunk_policy::CanaryRules;
 use intertrunk_proto::CallId;
 use intertrunk_proto::trunk::Health;
@@ -24,10 +24,14 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::command::{Command, Refusal, Reply};
+use crate::audit::Who;
 use crate::node::{ChangeFault, Node};
 
 /// The largest module that can be staged.
 const MODULE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What the one token is called in the audit log.
+const TOKEN_NAME: &str = "admin";
 
 /// All endpoints for `node`. Requests must carry `token` if there is one.
 pub fn router(node: Arc<Node>, token: Option<String>) -> Router {
@@ -74,29 +78,31 @@ pub fn router(node: Arc<Node>, token: Option<String>) -> Router {
         .with_state(node)
 }
 
+/// Whose request it is, as [`let_in`] has found out.
+type From = Extension<Who>;
 type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-fn plain(command: Command) -> impl Fn(State<Arc<Node>>) -> Answering + Clone + Send + Sync {
-    move |State(node)| Box::pin(answer(node, command.clone()))
+fn plain(command: Command) -> impl Fn(State<Arc<Node>>, From) -> Answering + Clone + Send + Sync {
+    move |State(node), Extension(who)| Box::pin(answer(node, who, command.clone()))
 }
 
 fn named<C>(
     command: C,
-) -> impl Fn(State<Arc<Node>>, Path<String>) -> Answering + Clone + Send + Sync
+) -> impl Fn(State<Arc<Node>>, From, Path<String>) -> Answering + Clone + Send + Sync
 where
     C: Fn(String) -> Command + Clone + Send + Sync,
 {
-    move |State(node), Path(name)| Box::pin(answer(node, command(name)))
+    move |State(node), Extension(who), Path(name)| Box::pin(answer(node, who, command(name)))
 }
 
 fn of_call<C>(
     command: C,
-) -> impl Fn(State<Arc<Node>>, Path<String>) -> Answering + Clone + Send + Sync
+) -> impl Fn(State<Arc<Node>>, From, Path<String>) -> Answering + Clone + Send + Sync
 where
     C: Fn(CallId) -> Command + Clone + Send + Sync,
 {
-    move |State(node), Path(id)| match id.parse() {
-        Ok(call) => Box::pin(answer(node, command(call))),
+    move |State(node), Extension(who), Path(id)| match id.parse() {
+        Ok(call) => Box::pin(answer(node, who, command(call))),
         Err(_) => Box::pin(async {
             error(
                 StatusCode::BAD_REQUEST,
@@ -106,8 +112,13 @@ where
     }
 }
 
-async fn stage(State(node): State<Arc<Node>>, Path(policy): Path<String>, wasm: Bytes) -> Response {
-    answer(node, Command::Stage(policy, wasm.into())).await
+async fn stage(
+    State(node): State<Arc<Node>>,
+    Extension(who): From,
+    Path(policy): Path<String>,
+    wasm: Bytes,
+) -> Response {
+    answer(node, who, Command::Stage(policy, wasm.into())).await
 }
 
 #[derive(Deserialize)]
@@ -119,11 +130,12 @@ struct Only {
 
 async fn promote(
     State(node): State<Arc<Node>>,
+    Extension(who): From,
     Path(policy): Path<String>,
     only: Result<Query<Only>, QueryRejection>,
 ) -> Response {
     match only {
-        Ok(Query(only)) => answer(node, Command::Promote(policy, only.sha256)).await,
+        Ok(Query(only)) => answer(node, who, Command::Promote(policy, only.sha256)).await,
         Err(fault) => error(StatusCode::BAD_REQUEST, &fault.body_text()),
     }
 }
@@ -131,6 +143,7 @@ async fn promote(
 /// The rules in the body, as JSON; an empty body is 5 % of the callers.
 async fn canary(
     State(node): State<Arc<Node>>,
+    Extension(who): From,
     Path(policy): Path<String>,
     body: Bytes,
 ) -> Response {
@@ -140,7 +153,7 @@ async fn canary(
     };
     match rules {
         Ok(rules) if (1..=100).contains(&rules.percent) => {
-            answer(node, Command::Canary(policy, rules)).await
+            answer(node, who, Command::Canary(policy, rules)).await
         }
         Ok(_) => error(StatusCode::BAD_REQUEST, "percent is from 1 to 100"),
         Err(fault) => {
@@ -150,9 +163,9 @@ async fn canary(
     }
 }
 
-async fn answer(node: Arc<Node>, command: Command) -> Response {
+async fn answer(node: Arc<Node>, who: Who, command: Command) -> Response {
     // Off this thread: a command may wait for shards, or compile.
-    let done = tokio::task::spawn_blocking(move || command.run(&node)).await;
+    let done = tokio::task::spawn_blocking(move || command.run(&node, &who)).await;
     match done {
         Ok(Ok(Reply::Json(body))) => {
             ([(header::CONTENT_TYPE, "application/json")], body).into_response()
@@ -193,13 +206,25 @@ fn error(status: StatusCode, message: &str) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-async fn let_in(State(token): State<Option<Arc<str>>>, request: Request, next: Next) -> Response {
+async fn let_in(
+    State(token): State<Option<Arc<str>>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let allowed = match &token {
         Some(token) => carries(request.headers(), token),
         None => is_local(request.headers()),
     };
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let who = Who::Admin {
+        peer: peer.map(|ConnectInfo(peer)| *peer),
+        token: token.as_ref().map(|_| TOKEN_NAME.to_owned()),
+    };
     match (allowed, token) {
-        (true, _) => next.run(request).await,
+        (true, _) => {
+            request.extensions_mut().insert(who);
+            next.run(request).await
+        }
         (false, Some(_)) => error(
             StatusCode::UNAUTHORIZED,
             "this needs `Authorization: Bearer` with the admin token",

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 good; 1 the answer is no; 2 wrong use or unreadable input; 70 a bug of ours.
 
+mod audit;
 mod check;
 mod ctl;
 mod policy;
@@ -59,6 +60,9 @@ enum Command {
     /// Make, build, inspect and test policies
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Look into an audit log
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Show real calls through a host with model PBXes and gateways, all on loopback
     #[command(after_help = "Example:\n  intertrunk demo --json | jq .calls")]
     Demo(DemoArgs),
@@ -104,6 +108,7 @@ fn run(command: Command) -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Route(args) => route::run(&args),
         Command::Policy(command) => policy::run(command),
+        Command::Audit(command) => audit::run(&command),
         Command::Ctl(args) => ctl::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -81,6 +81,8 @@ pub fn build(source: &Source<'_>, file: &File, interner: &mut Interner) -> Optio
         sources: outside.into(),
         admin,
         cdr: file.cdr_dir.as_deref().map(|dir| source.beside(dir)),
+        audit: file.audit_file.as_deref().map(|it| source.beside(it)),
+        sha256: source.sha256(),
         journal: file.journal.as_ref().map(|entry| JournalRules {
             dir: source.beside(&entry.dir),
             file_bytes: entry.file_bytes as u64,

@@ -30,6 +30,7 @@ pub struct File {
     pub sources: Vec<SourceEntry>,
     pub admin: Option<AdminEntry>,
     pub cdr_dir: Option<String>,
+    pub audit_file: Option<String>,
     pub journal: Option<JournalEntry>,
     pub dns: DnsEntry,
     pub overload: OverloadEntry,
@@ -133,6 +134,7 @@ pub fn read(source: &Source<'_>) -> Option<File> {
         sources: named(source, &root, "source", outside::read),
         admin: root.section("admin").map(admin),
         cdr_dir: root.section("cdr").and_then(cdr),
+        audit_file: root.section("audit").and_then(audit),
         journal: root.section("journal").and_then(journal),
         dns: root
             .section("dns")
@@ -394,6 +396,13 @@ fn journal(s: Section<'_>) -> Option<JournalEntry> {
         file_bytes: file_bytes.map_or(64 << 20, |at| at.value),
         files: files.map_or(16, |at| at.value),
     })
+}
+
+fn audit(s: Section<'_>) -> Option<String> {
+    const REMEDY: &str = "write file = \"audit.jsonl\"";
+    let file = s.required("file", REMEDY, s.parsed("file", value::text));
+    s.finish();
+    file.map(|at| at.value)
 }
 
 fn cdr(s: Section<'_>) -> Option<String> {

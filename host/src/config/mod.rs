@@ -63,6 +63,10 @@ pub struct Built {
     pub admin: Option<Admin>,
     /// Folder of call records; none are written if absent.
     pub cdr: Option<PathBuf>,
+    /// The audit log; none is kept if absent.
+    pub audit: Option<PathBuf>,
+    /// SHA-256 of the file, hex.
+    pub sha256: String,
     /// Where decisions are kept for replay; none are if absent.
     pub journal: Option<JournalRules>,
     /// Keys that are right but have no effect, and the like.

@@ -9,6 +9,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
 use toml_edit::{Document, Item, TableLike, Value};
 
 use super::fault::{Fault, Severity};
@@ -148,6 +149,12 @@ impl<'a> Source<'a> {
     /// A path of the file, which starts at the file's own folder.
     pub fn beside(&self, relative: &str) -> PathBuf {
         self.path.parent().unwrap_or(Path::new("")).join(relative)
+    }
+
+    /// SHA-256 of the file, hex.
+    pub fn sha256(&self) -> String {
+        let digest = Sha256::digest(self.text);
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The file's own path.

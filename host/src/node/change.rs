@@ -37,6 +37,7 @@ pub(super) struct State {
     admin: Option<Admin>,
     cdr: Option<PathBuf>,
     journal: Option<JournalRules>,
+    audit: Option<PathBuf>,
     /// Runs once a peer is known by its name.
     resolver: Option<Resolver>,
 }
@@ -88,6 +89,8 @@ pub enum ChangeFault {
 /// What a reload changed.
 #[derive(Clone, Debug, Serialize)]
 pub struct Reloaded {
+    /// SHA-256 of the configuration file, hex.
+    pub sha256: String,
     /// Generations that went live.
     pub promoted: Vec<GenerationInfo>,
     /// What the file says that has no effect, or not before a restart.
@@ -113,6 +116,7 @@ impl State {
             admin: built.admin,
             cdr: built.cdr,
             journal: built.journal,
+            audit: built.audit,
             resolver,
         }
     }
@@ -235,7 +239,11 @@ impl Node {
         state.policies = built.policies;
         self.tell(|| Order::Config(Arc::clone(&running)))?;
         tracing::info!(file = %path.display(), "configuration reloaded");
-        Ok(Reloaded { promoted, warnings })
+        Ok(Reloaded {
+            sha256: built.sha256,
+            promoted,
+            warnings,
+        })
     }
 
     /// Stages every policy whose module, settings or bounds differ from what they were.
@@ -336,11 +344,13 @@ fn until_restart(state: &State, built: &Built) -> impl Iterator<Item = &'static 
     let admin = state.admin != built.admin;
     let cdr = state.cdr != built.cdr;
     let journal = state.journal != built.journal;
+    let audit = state.audit != built.audit;
     [
         shards.then_some("`node.shards` changes with the next start"),
         admin.then_some("`admin` changes with the next start"),
         cdr.then_some("`cdr` changes with the next start"),
         journal.then_some("`journal` changes with the next start"),
+        audit.then_some("`audit` changes with the next start"),
     ]
     .into_iter()
     .flatten()

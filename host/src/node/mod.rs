@@ -24,6 +24,7 @@ use intertrunk_policy::{Engine, LoadFault, Slot, World};
 use intertrunk_proto::{CallId, CallView, Listener, Record, Snapshot};
 use mio::{Poll, Token};
 
+use crate::audit::{Audit, AuditFault};
 use crate::clock::Clock;
 use crate::config::{Built, Faults, Interner};
 use crate::mailbox::{Mailbox, Order, mailbox};
@@ -82,6 +83,9 @@ pub enum NodeFault {
         /// What the system says.
         source: io::Error,
     },
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] AuditFault),
     /// The operating system.
     #[error("the system refuses threads, polls or randomness: {0}")]
     System(#[from] io::Error),
@@ -105,6 +109,7 @@ pub struct Node {
     records: RecordKeeper,
     journal: JournalKeeper,
     outside: Outside,
+    audit: Audit,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -119,6 +124,7 @@ impl Node {
         change::follow(&mut resolver, &built)?;
 
         let record_counters = Arc::<Counters>::default();
+        let audit = Audit::open(built.audit.as_deref(), Arc::clone(&record_counters))?;
         let (records, queue) =
             RecordKeeper::start(built.cdr.as_deref(), clock, Arc::clone(&record_counters))
                 .map_err(|source| NodeFault::Records {
@@ -169,6 +175,7 @@ impl Node {
             records,
             journal,
             outside,
+            audit,
             threads: Mutex::new(threads),
             engine,
         })
@@ -222,6 +229,11 @@ impl Node {
     /// The record of a call that ended lately.
     pub fn recent(&self, call: CallId) -> Option<Arc<Record>> {
         self.records.recent(call)
+    }
+
+    /// Where changes are written down.
+    pub fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     /// Refuses new calls and lets those that are up finish.

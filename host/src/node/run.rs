@@ -1,6 +1,7 @@
 //! `intertrunk run`: a node from its configuration file, the admin API and the signals, until it
 //! has drained.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,9 +9,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use super::{Node, NodeOptions, Unresponsive};
+use crate::admin::command::Command;
 use crate::admin::http;
+use crate::audit::{Deed, Who};
 use crate::config::{self, Admin, Interner};
 use crate::drain::Drain;
 use crate::observe::log::{self, LogFormat};
@@ -63,6 +67,10 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         tracing::warn!("{warning}");
     }
     let admin = built.admin.clone();
+    let started = Deed {
+        sha256: Some(built.sha256.clone()),
+        ..Deed::new("start")
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -80,14 +88,17 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
                 seed: None,
             },
         )?);
+        node.audit().note(&Who::Host, &started, Ok(()));
         announce(&node);
         if let Some((listener, token)) = admin {
             let app = http::router(Arc::clone(&node), token);
+            let app = app.into_make_service_with_connect_info::<SocketAddr>();
             tokio::spawn(async move { axum::serve(listener, app).await });
         }
         signals::ready();
         let code = serve(&node, signals).await;
         node.stop();
+        node.audit().note(&Who::Host, &Deed::new("stop"), Ok(()));
         anyhow::Ok(code)
     })?;
     // Requests and compilations that are under way have nobody left to serve.
@@ -129,16 +140,15 @@ async fn serve(node: &Arc<Node>, mut signals: Signals) -> ExitCode {
         };
         tokio::select! {
             signal = signals.next() => match (signal, &drain) {
-                (Signal::Reload, _) => reload(node),
-                (Signal::Stop, None) => {
+                // Not waited for: signals and the admin API go on meanwhile.
+                (Signal::Reload, _) => drop(order(node, Command::Reload, "SIGHUP")),
+                (Signal::Stop(name), None) => {
                     signals::stopping();
-                    if let Err(stuck) = node.drain() {
-                        tracing::error!("{stuck}");
-                    }
-                    tracing::info!("draining: new calls are refused; a second signal stops at once");
+                    let _panicked = order(node, Command::Drain, name).await;
+                    tracing::info!("a second signal stops at once");
                     drain = Some(Drain::default());
                 }
-                (Signal::Stop, Some(_)) => {
+                (Signal::Stop(_), Some(_)) => {
                     tracing::warn!("stopped before all calls had ended");
                     return ExitCode::SUCCESS;
                 }
@@ -168,12 +178,19 @@ async fn pulse(node: &Arc<Node>) -> Result<Vec<Pulse>, Unresponsive> {
         .unwrap_or(Err(Unresponsive))
 }
 
-/// Reloads on a thread of its own: signals and the admin API go on meanwhile.
-fn reload(node: &Arc<Node>) {
+/// Obeys a signal on a thread of its own.
+fn order(node: &Arc<Node>, command: Command, signal: &'static str) -> JoinHandle<()> {
     let node = Arc::clone(node);
     tokio::task::spawn_blocking(move || {
-        if let Err(fault) = node.reload() {
-            tracing::error!("the configuration was not reloaded; nothing has changed:\n{fault}");
+        let reloads = command == Command::Reload;
+        match command.run(&node, &Who::Signal { signal }) {
+            Err(fault) if reloads => {
+                tracing::error!(
+                    "the configuration was not reloaded; nothing has changed:\n{fault}"
+                );
+            }
+            Err(fault) => tracing::error!("{fault}"),
+            Ok(_) => {}
         }
-    });
+    })
 }

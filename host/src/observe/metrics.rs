@@ -71,6 +71,8 @@ counts! {
     DecisionsWritten = "decisions_written", "Decisions written to their journal.";
     DecisionsLost = "decisions_lost", "Decisions that the journal and the shadows did not get.";
     RecordsWritten = "records_written", "Call records written to their file.";
+    AuditWritten = "audit_lines_written", "Changes written to the audit log.";
+    AuditLost = "audit_lines_lost", "Changes that the audit log did not get.";
     RecordsLost = "records_lost", "Call records that could not be written.";
 }
 

@@ -18,6 +18,7 @@ fn every_command_has_help_with_examples() {
         "policy build",
         "policy inspect",
         "policy test",
+        "audit verify",
         "demo",
         "ctl",
         "completions",

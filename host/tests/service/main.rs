@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod admin;
+mod audit;
 mod calls;
 mod certificates;
 mod host;

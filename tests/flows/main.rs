@@ -7,9 +7,12 @@
 mod answered;
 mod attended;
 mod chained;
+mod connections;
 mod dead_peers;
+mod forbidden;
 mod identity;
 mod overload;
+mod oversize;
 mod pickup;
 mod reasons;
 mod redirected;

@@ -389,3 +389,17 @@ fn a_refusal_in_a_group_outlives_a_timer() {
     check("a_refusal_in_a_group_outlives_a_timer", &mut w);
     assert_eq!(w.records()[0].final_code, 486);
 }
+
+/// K5: nobody is asked after somebody who speaks for everybody (RFC 3261 §21.6).
+#[test]
+fn refusals_for_everybody_are_final() {
+    for code in [600, 603, 604] {
+        let mut w = world();
+        gw_a(&mut w, refuses(code));
+        call(&mut w, &Errand::to("1"));
+        let [record] = w.records()[..] else {
+            panic!("{code}: one call")
+        };
+        assert_eq!((record.final_code, record.attempts.len()), (code, 1));
+    }
+}

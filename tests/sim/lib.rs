@@ -12,6 +12,7 @@ pub mod reference;
 pub mod rules;
 pub mod schedule;
 mod setting;
+pub mod streams;
 pub mod ua;
 pub mod wire;
 pub mod world;

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use intertrunk_proto::trunk::{Trunk, TrunkState};
-use intertrunk_proto::{
-    Fallback, Listener, ListenerId, Policy, PolicyId, Snapshot, Transport, TrunkId,
-};
+use intertrunk_proto::{Fallback, Listener, Policy, PolicyId, Snapshot, Transport, TrunkId};
 
+use crate::streams::{TCP, UDP};
 use crate::world::{HOST, TRUNKS};
 
 /// The configuration of a world: [`TRUNKS`] with these states, each edited, and two policies.
@@ -23,13 +22,14 @@ pub(crate) fn snapshot_without(
     edit: fn(&mut Trunk),
     fallback: Fallback,
 ) -> Snapshot {
-    let listener = Listener {
-        id: ListenerId(0),
-        name: "lan".into(),
+    let listener = |(id, transport): (_, Transport)| Listener {
+        id,
+        name: transport.as_via().into(),
         local: HOST.parse().expect("a literal"),
         advertise: HOST.into(),
-        transport: Transport::Udp,
+        transport,
     };
+    let listeners = [(UDP, Transport::Udp), (TCP, Transport::Tcp)].map(listener);
     let trunks = TRUNKS
         .iter()
         .zip(states)
@@ -56,5 +56,5 @@ pub(crate) fn snapshot_without(
         policy(0, "main", fallback),
         policy(1, "last", Fallback::Reject(500)),
     ];
-    Snapshot::new("sim", vec![listener], trunks.collect(), policies).expect("sources differ")
+    Snapshot::new("sim", listeners.into(), trunks.collect(), policies).expect("sources differ")
 }

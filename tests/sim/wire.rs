@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use intertrunk_proto::owner_shard;
+use intertrunk_proto::{Flow, owner_shard};
 use intertrunk_sip::{Message, Method, Name};
 
+use crate::streams::TCP;
 use crate::world::{HOST, KEY, SHARDS};
 
 /// Everything that the host has sent, as far as later messages are judged by it.
@@ -56,8 +57,8 @@ impl Description {
 }
 
 impl Wire {
-    /// Everything that is wrong with a message on its way to `to`.
-    pub fn judge(&mut self, to: SocketAddr, bytes: &Bytes) -> Vec<String> {
+    /// Everything that is wrong with a message that goes this way.
+    pub fn judge(&mut self, flow: Flow, bytes: &Bytes) -> Vec<String> {
         let message = match Message::parse(bytes.clone()) {
             Ok(message) => message,
             Err(fault) if bytes.starts_with(b"SIP/2.0 ") => {
@@ -69,8 +70,8 @@ impl Wire {
         let branch = message.via().ok().and_then(|v| v.branch.map(text));
         let branch = branch.unwrap_or_default();
         let mut wrong = match message.is_request() {
-            true => self.request(&message, &branch, bytes),
-            false => self.response(&message, &branch, to),
+            true => self.request(&message, &branch, (flow, bytes)),
+            false => self.response(&message, &branch, flow.remote),
         };
         if message.has_body() && message.header(Name::ContentType) == Some(b"application/sdp") {
             wrong.extend(self.description(&message));
@@ -81,12 +82,21 @@ impl Wire {
             .collect()
     }
 
-    fn request(&mut self, request: &Message, branch: &str, bytes: &Bytes) -> Vec<&'static str> {
+    fn request(
+        &mut self,
+        request: &Message,
+        branch: &str,
+        (flow, bytes): (Flow, &Bytes),
+    ) -> Vec<&'static str> {
         let mut wrong = Vec::new();
         let mut unless = |right: bool, what| wrong.extend((!right).then_some(what));
         let method = request.method().clone();
         let vias: Vec<_> = request.values(Name::Via).collect();
-        let ours = format!("SIP/2.0/UDP {HOST};");
+        let transport = match flow.listener == TCP {
+            true => "TCP",
+            false => "UDP",
+        };
+        let ours = format!("SIP/2.0/{transport} {HOST};");
         unless(
             vias.len() == 1 && vias[0].starts_with(ours.as_bytes()),
             "not our one Via",
@@ -111,7 +121,9 @@ impl Wire {
         }
         let key = (branch.to_owned(), method.clone());
         if let Some(first) = self.requests.insert(key, bytes.clone()) {
-            unless(first == *bytes, "one branch, two requests");
+            // But for one that found no connection, and goes by datagram (RFC 3261 §18.1.1).
+            let same = first == *bytes || by_datagram(&first) == by_datagram(bytes);
+            unless(same, "one branch, two requests");
             return wrong;
         }
         if matches!(method, Method::Cancel | Method::Ack) {
@@ -196,4 +208,10 @@ impl Wire {
         }
         wrong
     }
+}
+
+/// A request with a Via for UDP, whatever it had.
+fn by_datagram(request: &Bytes) -> String {
+    let text = String::from_utf8_lossy(request);
+    text.replacen("\r\nVia: SIP/2.0/TCP ", "\r\nVia: SIP/2.0/UDP ", 1)
 }

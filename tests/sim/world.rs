@@ -11,8 +11,8 @@ use intertrunk_proto::ask::{Answer, LookUp, Pin, Query};
 use intertrunk_proto::target::{Resolved, Target};
 use intertrunk_proto::trunk::{Trunk, TrunkKind, TrunkState};
 use intertrunk_proto::{
-    AskId, B2bua, CallId, Event, Fallback, Flow, Input, Instant, Limits, ListenerId, Output,
-    PolicyId, Record, Rng, Snapshot,
+    AskId, B2bua, CallId, Event, Fallback, Flow, Input, Instant, Limits, Output, PolicyId, Record,
+    Rng, Snapshot,
 };
 use intertrunk_sip::{Message, Method};
 
@@ -23,6 +23,7 @@ use crate::reference::Reference;
 use crate::reference::transfers::Transfers;
 pub use crate::setting::snapshot;
 use crate::setting::snapshot_without;
+use crate::streams::{Streams, note};
 use crate::ua::Ua;
 use crate::wire::Wire;
 
@@ -58,6 +59,8 @@ pub struct World {
     pub states: Vec<Arc<TrunkState>>,
     /// Addresses that no new call can be sent to.
     pub unsendable: Vec<SocketAddr>,
+    /// Connections, and who takes none.
+    pub streams: Streams,
     /// The generation that decides new calls.
     pub generation: u64,
     /// What broke a rule.
@@ -140,6 +143,7 @@ impl World {
             events: Vec::new(),
             states,
             unsendable: Vec::new(),
+            streams: Streams::default(),
             generation: 1,
             broken: Vec::new(),
             said: Vec::new(),
@@ -331,7 +335,7 @@ impl World {
             if let Some(transfers) = &mut self.transfers {
                 transfers.heard(&bytes);
             }
-            let flow = Flow::to(ListenerId(0), from);
+            let flow = self.streams.way_in(from, &bytes);
             self.input(Input::Received { flow, bytes });
         } else if let Some(ua) = self.uas.iter_mut().find(|u| u.address == to) {
             ua.receive(bytes, self.now);
@@ -446,19 +450,19 @@ impl World {
         let place = self.uas.iter().position(|u| u.address == to);
         let name = place.map_or("?", |place| TRUNKS[place].0);
         if !self.quiet {
-            let line = start_line(&bytes);
+            let line = start_line(&bytes) + &note(flow);
             self.ladder.push(arrow(self.now, "host", name, &line));
             self.sent.push((name, bytes.clone()));
         }
         self.spoke = self.now;
         self.transmitted += 1;
-        for wrong in self.wire.judge(to, &bytes) {
+        for wrong in self.wire.judge(flow, &bytes) {
             self.broken.push(format!("to {name}: {wrong}"));
         }
         self.check_secrets(place, name, &bytes);
-        let unsendable = request.filter(|_| self.unsendable.contains(&to));
         // A peer whom we cannot reach begins no call; what is up goes on.
-        let unsendable = unsendable.filter(|_| begins_call(&bytes));
+        let unreached = self.unsendable.contains(&to) && begins_call(&bytes);
+        let unsendable = request.filter(|_| unreached || !self.streams.reaches(flow));
         if let Some(reference) = &mut self.reference
             && let Ok(message) = Message::parse(bytes.clone())
         {

@@ -1,6 +1,6 @@
 //! `cargo xtask conformance`: writes `docs/conformance.md` from the tests.
 //!
-//! The page is a golden file of `tests/tests/conformance.rs`, which also says when it is stale.
+//! The page is a golden file of `tests/tests/conformance`, which also says when it is stale.
 
 use anyhow::{Context, Result, bail};
 

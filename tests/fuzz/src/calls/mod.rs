@@ -328,7 +328,7 @@ impl Play {
                 // Said already: a retransmission is the same memory.
                 let same = |s: &Sent| s.to == to && s.bytes.as_ptr() == bytes.as_ptr();
                 if !self.sent.iter().rev().any(same) {
-                    self.watch.sent(to, &bytes);
+                    self.watch.sent(flow, &bytes);
                     let message = Message::parse(bytes.clone()).ok();
                     let sent = Sent {
                         to,

@@ -1,10 +1,9 @@
 //! What must hold of everything that the host says while it is played with.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use bytes::Bytes;
-use intertrunk_proto::{CallId, Event};
+use intertrunk_proto::{CallId, Event, Flow};
 use intertrunk_sip::Message;
 use sim::wire::Wire;
 
@@ -19,8 +18,8 @@ pub(super) struct Watch {
 impl Watch {
     /// A message on its way. What is wrong with an answer may be its request's fault, whose lines it
     /// repeats; a request of the host's has no excuse.
-    pub(super) fn sent(&mut self, to: SocketAddr, bytes: &Bytes) {
-        let wrong = self.wire.judge(to, bytes);
+    pub(super) fn sent(&mut self, flow: Flow, bytes: &Bytes) {
+        let wrong = self.wire.judge(flow, bytes);
         if bytes.starts_with(b"SIP/2.0 ") {
             return;
         }
@@ -29,7 +28,7 @@ impl Watch {
         // A peer may send a description without an origin, or half of one.
         let half = |w: &&String| w.starts_with("a description that is not under our origin");
         let wrong: Vec<_> = wrong.iter().filter(|w| !excused(w) && !half(w)).collect();
-        assert!(wrong.is_empty(), "to {to}: {wrong:?}");
+        assert!(wrong.is_empty(), "to {}: {wrong:?}", flow.remote);
     }
 
     /// A fact. Each call begins once, ends once, and does nothing in between the wrong way round.

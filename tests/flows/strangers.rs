@@ -1,7 +1,8 @@
 //! Requests that look right and are not: from elsewhere, twice, or for a promise we cannot keep.
 
 use intertrunk_proto::trunk::Redirects;
-use intertrunk_proto::{DropCause, Event};
+use intertrunk_proto::{DropCause, Event, Listener, Transport};
+use sim::streams::TCP;
 use sim::{Errand, Mood, Weather, ms};
 
 use super::{World, call, gw_a, world};
@@ -160,4 +161,30 @@ fn unknown_methods_are_refused_with_allow() {
         assert!(answer.contains("\r\nAllow: INVITE, ACK, "), "{answer}");
     }
     assert_eq!(w.calls().len(), 1);
+}
+
+/// RFC 3261 §26.2.2: a sips call that came in by TLS does not leave by anything else.
+#[test]
+fn a_sips_call_leaves_by_tls_or_not_at_all() {
+    let mood = Mood::connect(&["gw-a", "gw-b"]);
+    let mut w = World::with_trunks(1, Weather::default(), mood, |t| t.also_listen.push(TCP));
+    w.restrain(|snapshot| {
+        let mut listeners = snapshot.listeners.to_vec();
+        let mut secure = Listener::clone(&listeners[usize::from(TCP.0)]);
+        secure.transport = Transport::Tls;
+        listeners[usize::from(TCP.0)] = secure.into();
+        snapshot.listeners = listeners.into_iter().collect();
+    });
+    w.streams.carry("secret", 1);
+    w.inject("127.0.0.11:5070", invite("secret", "z9hG4bKs", "sips:1@x"));
+    w.run(ms(1_000));
+    assert_eq!(
+        answers(&w),
+        ["480 Temporarily Unavailable (INVITE) (TCP 1)"]
+    );
+    let [record] = w.records()[..] else {
+        panic!("one call")
+    };
+    let tried: Vec<_> = record.attempts.iter().map(|a| (a.code, a.peer)).collect();
+    assert_eq!(tried, [(480, None); 2]);
 }

@@ -13,9 +13,10 @@ use super::privacy::Wishes;
 use super::reason::Because;
 use super::{Call, LegId, Phase, Refusal};
 use crate::core::Core;
-use crate::dialog::{Dialog, cancel_of};
+use crate::dialog::{Dialog, cancel_of, is_sips};
 use crate::event::{AttemptRecord, EndedBy, Event};
 use crate::io::{Flow, ListenerId};
+use crate::listener::Transport;
 use crate::transaction::{ClientKey, Owner, Sending};
 use crate::trunk::{Direction, Seat, Trunk};
 use crate::within;
@@ -50,6 +51,7 @@ impl Call {
         let within = target
             .as_ref()
             .filter(|_| trunk.listen == ListenerId::WITHIN);
+        let stays_here = within.is_some();
         let listeners = match within {
             Some(target) => within::listeners(core.shard, target.address),
             None => core.snapshot.listeners.clone(),
@@ -73,6 +75,10 @@ impl Call {
         if Wishes::of(&invite).rules_out(&trunk) {
             let why = "no privacy of the session on this trunk";
             return Err(self.not_tried(&trunk, 500, why, core));
+        }
+        if !stays_here && listener.transport != Transport::Tls && is_sips(invite.request_uri()) {
+            // RFC 3261 §26.2.2: a sips call is secured on each hop, or not made.
+            return Err(self.not_tried(&trunk, 480, "no TLS on this trunk for a sips call", core));
         }
         let flow = Flow::to(listener.id, target.address);
         let tag = core.rng.token();

@@ -341,7 +341,7 @@ fn with_tag(local: &[u8], tag: Token) -> Box<[u8]> {
     [local, b";tag=", &tag.text()].concat().into()
 }
 
-fn is_sips(uri: &str) -> bool {
+pub(crate) fn is_sips(uri: &str) -> bool {
     Uri::parse(uri).is_ok_and(|uri| uri.scheme == Scheme::Sips)
 }
 

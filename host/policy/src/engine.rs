@@ -1,16 +1,9 @@
-//! The one wasmtime engine of the process: how guests are compiled, where they live, and the clock
-//! that interrupts them.
-//!
-//! Guests are interrupted by epoch: compiled code compares a counter, which the ticker thread
-//! advances every millisecond, with the deadline of its store. A thread, not a timer of the async
-//! runtime: it must tick while a guest keeps that runtime busy.
+//! The one wasmtime engine of the process: how guests are compiled, and where they live.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
@@ -20,10 +13,7 @@ use crate::fault::LoadFault;
 use crate::imports::Guest;
 use crate::program::Code;
 use crate::spare::{self, Refill};
-
-/// The unit of deadlines. Shorter ones are kept more exactly, and wake an idle host more often: at
-/// a millisecond, the ticker alone was 7 % of what a call costs at 500 calls a second.
-const TICK: Duration = Duration::from_millis(4);
+use crate::ticker::Ticker;
 
 /// Instances alive at once, over all policies, generations and shards. Costs address space (4 GiB
 /// each), not memory.
@@ -46,6 +36,7 @@ struct Shared {
     generations: Mutex<HashMap<Arc<str>, u64>>,
     /// What is compiled and in use, by the module's SHA-256.
     compiled: Mutex<HashMap<String, Weak<Code>>>,
+    ticker: Arc<Ticker>,
     /// Its disconnection stops the ticker.
     _ticking: Sender<()>,
 }
@@ -65,8 +56,10 @@ impl Engine {
             .map_err(fault)?;
         let mut linker = Linker::new(&wasm);
         Policy::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest).map_err(fault)?;
+        let (ticker, ticking) = Ticker::start(wasm.clone()).map_err(no_thread)?;
         Ok(Engine(Arc::new(Shared {
-            _ticking: start_ticker(wasm.clone()).map_err(no_thread)?,
+            ticker,
+            _ticking: ticking,
             refills: spare::start().map_err(no_thread)?,
             runners: AtomicUsize::new(0),
             generations: Mutex::default(),
@@ -82,6 +75,11 @@ impl Engine {
 
     pub(crate) fn linker(&self) -> &Linker<Guest> {
         &self.0.linker
+    }
+
+    /// What interrupts guests.
+    pub(crate) fn ticker(&self) -> &Arc<Ticker> {
+        &self.0.ticker
     }
 
     /// Where to ask for spare instances.
@@ -139,14 +137,6 @@ impl Engine {
     }
 }
 
-/// Ticks after which `time` has passed for sure: the tick at hand has partly passed already.
-pub(crate) fn ticks(time: Duration) -> u64 {
-    let whole = time.as_nanos().div_ceil(TICK.as_nanos());
-    u64::try_from(whole)
-        .unwrap_or(u64::MAX / 2)
-        .saturating_add(1)
-}
-
 /// How guests are compiled: bounded, and the same decision from the same question on any machine.
 fn config() -> Config {
     let mut config = Config::new();
@@ -173,36 +163,4 @@ fn pool() -> InstanceAllocationStrategy {
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .pagemap_scan(Enabled::Auto);
     InstanceAllocationStrategy::Pooling(pool)
-}
-
-/// Advances the epoch of `engine` once a [`TICK`], until the returned sender is dropped.
-fn start_ticker(engine: wasmtime::Engine) -> std::io::Result<Sender<()>> {
-    let (ticking, stopped) = mpsc::channel();
-    thread::Builder::new()
-        .name("policy-ticker".to_owned())
-        .spawn(move || {
-            let mut due = Instant::now() + TICK;
-            while let Err(RecvTimeoutError::Timeout) =
-                stopped.recv_timeout(due.saturating_duration_since(Instant::now()))
-            {
-                // A tick that came late is followed by those it held up: deadlines are wall time.
-                while due <= Instant::now() {
-                    engine.increment_epoch();
-                    due += TICK;
-                }
-            }
-        })?;
-    Ok(ticking)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_deadline_is_rounded_up_to_ticks() {
-        assert_eq!(ticks(Duration::from_millis(20)), 6);
-        assert_eq!(ticks(Duration::from_micros(1)), 2);
-        assert_eq!(ticks(Duration::from_micros(4_001)), 3);
-    }
 }

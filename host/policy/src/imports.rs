@@ -5,6 +5,7 @@
 //! guest can make the host keep or print is bounded.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use wasmtime::ResourceLimiter;
 
@@ -43,6 +44,8 @@ pub(crate) struct Guest {
     pub memory: Memory,
     /// What it was told, if somebody wants to decide again.
     pub replies: Option<Replies>,
+    /// When its time is over.
+    pub until: Instant,
 }
 
 /// What a guest was told during one call of it; bounded, as it may ask without end.
@@ -281,6 +284,7 @@ mod tests {
                 refused: false,
             },
             replies: None,
+            until: Instant::now(),
         }
     }
 

@@ -4,19 +4,18 @@
 //! leaves it as it was in the middle of something.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use intertrunk_proto::ask::{PolicyFault, Query, Verdict};
 use wasmtime::{Store, Trap};
 
 use crate::access::Access;
-use crate::bindings::{Policy, PolicyPre};
+use crate::bindings::Policy;
 use crate::convert;
 use crate::decision::Reply;
-use crate::engine::ticks;
 use crate::fault::{ConfigureFault, LoadFault, WorldFault};
 use crate::imports::{Guest, Memory, Notes, Replies, cut};
-use crate::program::Manifest;
+use crate::program::{Code, Manifest};
 use crate::world::World;
 
 /// Bytes that one call between guest and host may copy out of the guest. Without it, a list whose
@@ -34,7 +33,7 @@ pub(crate) struct Instance {
 impl Instance {
     /// Instantiates, within `time`, which also bounds what is called next; see [`arm`](Self::arm).
     pub fn new(
-        pre: &PolicyPre<Guest>,
+        code: &Code,
         access: &Arc<Access>,
         memory_bytes_max: usize,
         world: &Arc<dyn World>,
@@ -49,12 +48,14 @@ impl Instance {
                 refused: false,
             },
             replies: None,
+            until: Instant::now() + time,
         };
-        let mut store = Store::new(pre.engine(), guest);
+        let mut store = Store::new(code.pre.engine(), guest);
         store.limiter(|guest| &mut guest.memory);
         store.set_hostcall_fuel(COPIED_BYTES_MAX);
-        store.set_epoch_deadline(ticks(time));
-        match pre.instantiate(&mut store) {
+        code.ticker.watch(&mut store);
+        store.set_epoch_deadline(1);
+        match code.pre.instantiate(&mut store) {
             Ok(policy) => Ok(Instance { store, policy }),
             Err(error) => Err(start_fault(&error, store.data())),
         }
@@ -62,7 +63,8 @@ impl Instance {
 
     /// Bounds all that is called from now on, until it is armed again.
     pub fn arm(&mut self, time: Duration) {
-        self.store.set_epoch_deadline(ticks(time));
+        self.store.data_mut().until = Instant::now() + time;
+        self.store.set_epoch_deadline(1);
     }
 
     /// Asks who it is.

@@ -35,6 +35,7 @@ mod runner;
 mod shadow;
 mod slot;
 mod spare;
+mod ticker;
 mod world;
 
 pub use canary::{CanaryRules, CanaryStatus, Score, Sticky, Withdrawn};

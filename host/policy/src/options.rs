@@ -16,7 +16,7 @@ pub enum Isolation {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
     /// Wall time for one decision, a fresh instance included if one is needed: 20 ms. Kept to
-    /// within two ticks of 4 ms.
+    /// within 4 ms.
     pub deadline: Duration,
     /// Wall time for `describe` and for `configure`, each: 5 s.
     pub configure_deadline: Duration,

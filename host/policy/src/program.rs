@@ -18,6 +18,7 @@ use crate::imports::Guest;
 use crate::instance::Instance;
 use crate::module::componentize;
 use crate::options::Options;
+use crate::ticker::Ticker;
 use crate::world::{Nowhere, World};
 
 /// What a policy says of itself.
@@ -59,13 +60,15 @@ pub(crate) struct Program {
 pub(crate) struct Code {
     pub imports: Vec<String>,
     pub exports: Vec<String>,
-    pre: PolicyPre<Guest>,
+    pub pre: PolicyPre<Guest>,
+    pub ticker: Arc<Ticker>,
 }
 
 impl Program {
     /// Compiles `wasm`, unless that has been done, and checks it. Takes as long as compiling does.
     pub fn load(engine: &Engine, wasm: &[u8], options: &Options) -> Result<Program, LoadFault> {
         let component = componentize(wasm)?;
+        engine.ticker().keep(options.deadline);
         let sha256 = sha256(&component);
         let code = engine.code(&sha256, || Code::compile(engine, &component))?;
         let mut program = Program {
@@ -114,7 +117,7 @@ impl Program {
 
     fn instance(&self, world: &Arc<dyn World>, time: Duration) -> Result<Instance, LoadFault> {
         Instance::new(
-            &self.code.pre,
+            &self.code,
             &self.access,
             self.options.memory_bytes,
             world,
@@ -146,6 +149,7 @@ impl Code {
             imports,
             exports,
             pre,
+            ticker: Arc::clone(engine.ticker()),
         })
     }
 }

@@ -11,19 +11,6 @@ mod instance {
     pub use crate::bindings::export;
     pub use crate::bindings::exports::intertrunk::policy::policy_api::Guest;
 
-    /// The manifest with the crate's name and version, if the policy gave none.
-    pub fn describe<P: Policy>(name: &str, version: &str) -> Manifest {
-        report_panics();
-        let mut manifest = P::describe();
-        if manifest.name.is_empty() {
-            manifest.name = name.to_owned();
-        }
-        if manifest.version.is_empty() {
-            manifest.version = version.to_owned();
-        }
-        manifest
-    }
-
     /// The policy of this Wasm instance, once it is configured.
     pub struct Instance<P>(RefCell<Option<P>>);
 
@@ -31,6 +18,23 @@ mod instance {
         /// Not configured yet.
         pub const fn unconfigured() -> Self {
             Instance(RefCell::new(None))
+        }
+
+        /// The manifest with the crate's name and version, if the policy gave none, and with the headers
+        /// of the settings, if there are settings yet.
+        pub fn describe(&self, name: &str, version: &str) -> Manifest {
+            report_panics();
+            let mut manifest = P::describe();
+            if manifest.name.is_empty() {
+                manifest.name = name.to_owned();
+            }
+            if manifest.version.is_empty() {
+                manifest.version = version.to_owned();
+            }
+            if let Some(policy) = &*self.0.borrow() {
+                manifest.headers.extend(policy.headers());
+            }
+            manifest
         }
 
         /// Configures the policy, again if need be. Faulty settings leave it as it was.
@@ -67,4 +71,4 @@ mod instance {
 }
 
 #[cfg(target_arch = "wasm32")]
-pub use instance::{Guest, Instance, describe, export};
+pub use instance::{Guest, Instance, export};

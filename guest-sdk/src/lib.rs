@@ -104,7 +104,7 @@ macro_rules! policy {
             impl $crate::glue::Guest for Component {
                 fn describe() -> $crate::Manifest {
                     let (name, version) = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
-                    $crate::glue::describe::<$policy>(name, version)
+                    INSTANCE.with(|instance| instance.describe(name, version))
                 }
 
                 fn configure(text: String) -> Result<(), Vec<$crate::Fault>> {

@@ -157,10 +157,19 @@ impl Party {
     }
 
     /// A parameter of the number: of a `tel:` URI, or within the user part of a SIP URI
-    /// (RFC 3261 §19.1.6).
-    fn number_param(&self, name: &str) -> Option<&str> {
+    /// (RFC 3261 §19.1.6), such as `rn` and `npdi` of a number that was ported (RFC 4694); `Some("")` for a
+    /// flag. A parameter of the URI itself if the number has none of the name.
+    ///
+    /// ```
+    /// # use intertrunk_sdk::test::party;
+    /// let ported = party("sip:+14255550100;npdi;rn=+12065550000@gw.example.com");
+    /// assert_eq!(ported.number_param("rn"), Some("+12065550000"));
+    /// assert_eq!(ported.number_param("npdi"), Some(""));
+    /// assert_eq!(ported.number_param("cic"), None);
+    /// ```
+    pub fn number_param(&self, name: &str) -> Option<&str> {
         let in_user = self.user.split(';').skip(1).find_map(|param| {
-            let (known, value) = param.split_once('=')?;
+            let (known, value) = param.split_once('=').unwrap_or((param, ""));
             known.eq_ignore_ascii_case(name).then_some(value)
         });
         in_user.or_else(|| self.param(name))

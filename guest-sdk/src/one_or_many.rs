@@ -4,9 +4,10 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, IntoDeserializer, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 
-/// A text or a list of texts in the settings: `"a"` or `["a", "b"]`.
+/// A text or a list of texts in the settings: `"a"` or `["a", "b"]`; or a table or a list of tables.
 ///
 /// ```
 /// use intertrunk_sdk::{settings, OneOrMany};
@@ -44,6 +45,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
 
             fn visit_str<E: Error>(self, one: &str) -> Result<Self::Value, E> {
                 Ok(OneOrMany(vec![T::deserialize(one.into_deserializer())?]))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, one: A) -> Result<Self::Value, A::Error> {
+                let one = T::deserialize(MapAccessDeserializer::new(one))?;
+                Ok(OneOrMany(vec![one]))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut many: A) -> Result<Self::Value, A::Error> {

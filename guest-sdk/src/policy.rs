@@ -50,6 +50,11 @@ pub trait Policy: Default + 'static {
         ])
     }
 
+    /// Headers that it reads because of its settings, besides those of [`describe`](Self::describe).
+    fn headers(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Where may this call go?
     fn decide(&self, query: &Query) -> Verdict;
 }

@@ -169,7 +169,7 @@ fn fault(text: &str, path: &[Step], error: &toml::de::Error) -> Fault {
         .replace("unknown field", "unknown key");
     let expected = message
         .split_once(", expected ")
-        .map(|(a, b)| (a, format!("use {b}")));
+        .map(|(a, b)| (a, meant(a, b).unwrap_or_else(|| format!("use {b}"))));
     let remedy = message.split_once("; ").map(|(a, b)| (a, b.to_owned()));
     let fault = match expected.or(remedy) {
         Some((problem, remedy)) => Fault::new(written(path), problem).remedy(remedy),
@@ -179,6 +179,16 @@ fn fault(text: &str, path: &[Step], error: &toml::de::Error) -> Fault {
         line: error.span().map(|span| line_of(text, span.start)),
         ..fault
     }
+}
+
+/// Which of the `known` words, each in backticks, the wrong one in `problem` was meant to be, if that
+/// can be guessed.
+fn meant(problem: &str, known: &str) -> Option<String> {
+    let quoted = |text| str::split(text, '`').skip(1).step_by(2);
+    let wrong = quoted(problem).next()?;
+    let distances = quoted(known).map(|word| (strsim::damerau_levenshtein(wrong, word), word));
+    let (distance, near) = distances.min()?;
+    (distance <= 1 + wrong.len() / 4).then(|| format!("did you mean `{near}`?"))
 }
 
 /// The way from the root to a value.

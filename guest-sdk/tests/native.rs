@@ -122,7 +122,7 @@ fn refused_settings_fail_the_test() {
     let panic = catch_unwind(|| run_cases::<LeastCost>(path)).unwrap_err();
     let told = panic.downcast_ref::<String>().unwrap();
     assert!(
-        told.contains("line 1: tabel: unknown key `tabel`; use `table`"),
+        told.contains("line 1: tabel: unknown key `tabel`; did you mean `table`?"),
         "{told}"
     );
 }

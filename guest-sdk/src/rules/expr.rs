@@ -1,14 +1,22 @@
 //! Regular expressions over numbers, and the beginnings that they imply.
 
+use std::cell::OnceCell;
 use std::fmt;
+use std::ops::Range;
 
 use regex::bytes::{Regex, RegexBuilder};
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::literal::Extractor;
-use regex_syntax::hir::{Hir, Look};
+use regex_syntax::hir::{Hir, HirKind, Look};
+
+use super::steps::Steps;
+use super::template;
 
 /// Most memory that one compiled expression may take, bytes.
 const EXPR_SIZE_MAX: usize = 128 * 1024;
+
+/// An expression with no more states than this is never larger than [`EXPR_SIZE_MAX`].
+const STATES_SMALL: usize = 400;
 
 /// Most beginnings that an expression is filed under: more cost memory and find little.
 const STARTS_MAX: usize = 16;
@@ -16,6 +24,9 @@ const STARTS_MAX: usize = 16;
 /// A regular expression over the ASCII characters of a number, in the syntax of the crate `regex`;
 /// not anchored unless it says so. It knows what its numbers begin with, so that one that begins
 /// with `^` and some digits costs no more than a prefix for the numbers that it is not about.
+///
+/// One such as `^9(\d{10})$`, one piece after the other, is never compiled; any other is when it is
+/// first needed. So a dial plan with a thousand of them is read in no time.
 ///
 /// ```
 /// use intertrunk_sdk::rules::Expr;
@@ -28,9 +39,18 @@ const STARTS_MAX: usize = 16;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Expr {
-    regex: Regex,
+    text: Box<str>,
     /// What each number that matches begins with: one of these. Empty if nothing is known.
     starts: Box<[Box<str>]>,
+    /// Names of its groups, of the whole match first; empty where one has none.
+    groups: Box<[Box<str>]>,
+    matcher: Matcher,
+}
+
+#[derive(Clone, Debug)]
+enum Matcher {
+    Steps(Steps),
+    Regex(OnceCell<Regex>),
 }
 
 impl Expr {
@@ -39,36 +59,53 @@ impl Expr {
     /// # Errors
     /// What is wrong with it, in one line; what follows a semicolon is the remedy.
     pub fn new(text: &str) -> Result<Self, String> {
-        let regex = RegexBuilder::new(text)
-            .unicode(false)
-            .size_limit(EXPR_SIZE_MAX)
-            .build();
-        let regex = regex.map_err(|error| reason(&error))?;
-        let hir = ParserBuilder::new()
+        let parsed = ParserBuilder::new()
             .unicode(false)
             .utf8(false)
             .build()
             .parse(text);
-        let starts = hir.ok().and_then(|hir| starts(&hir)).unwrap_or_default();
-        Ok(Expr { regex, starts })
+        let hir = parsed.map_err(|error| reason(&error.to_string()))?;
+        let matcher = match Steps::of(&hir) {
+            Some(steps) => Matcher::Steps(steps),
+            None if states(&hir) <= STATES_SMALL => Matcher::Regex(OnceCell::new()),
+            None => Matcher::Regex(compile(text)?.into()),
+        };
+        let mut groups = vec![Box::default()];
+        name_groups(&hir, &mut groups);
+        Ok(Expr {
+            text: text.into(),
+            starts: starts(&hir).unwrap_or_default(),
+            groups: groups.into(),
+            matcher,
+        })
     }
 
     /// Whether it matches somewhere in the number.
     pub fn is_match(&self, number: &str) -> bool {
-        self.may_match(number) && self.regex.is_match(number.as_bytes())
+        self.may_match(number)
+            && match &self.matcher {
+                Matcher::Steps(steps) => steps.find(number.as_bytes()).is_some(),
+                Matcher::Regex(regex) => self.compiled(regex).is_match(number.as_bytes()),
+            }
     }
 
     /// The number with the first match replaced by `to`, in which `$1` or `${1}` stands for a group
     /// and `$$` for a dollar sign; `None` if nothing matches.
     pub fn replace(&self, number: &str, to: &str) -> Option<String> {
-        let captures = self
-            .may_match(number)
-            .then(|| self.regex.captures(number.as_bytes()))??;
-        let whole = captures.get_match();
-        let mut replaced = number.as_bytes()[..whole.start()].to_vec();
-        captures.expand(to.as_bytes(), &mut replaced);
-        replaced.extend_from_slice(&number.as_bytes()[whole.end()..]);
-        String::from_utf8(replaced).ok()
+        if !self.may_match(number) {
+            return None;
+        }
+        let bytes = number.as_bytes();
+        match &self.matcher {
+            Matcher::Steps(steps) => {
+                let spans = steps.find(bytes)?;
+                self.put(bytes, to, &|group| spans.of(group))
+            }
+            Matcher::Regex(regex) => {
+                let found = self.compiled(regex).captures(bytes)?;
+                self.put(bytes, to, &|group| found.get(group).map(|it| it.range()))
+            }
+        }
     }
 
     /// What the numbers that match begin with: one of these, or anything if there are none.
@@ -78,41 +115,105 @@ impl Expr {
 
     /// Checks that each group in `to` is one of the expression's.
     pub(super) fn check_groups(&self, to: &str) -> Result<(), String> {
-        let known = |group: &str| match group.parse::<usize>() {
-            Ok(number) => number < self.regex.captures_len(),
-            Err(_) => self
-                .regex
-                .capture_names()
-                .flatten()
-                .any(|name| name == group),
-        };
-        let mut rest = to;
-        while let Some((_, after)) = rest.split_once('$') {
-            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-            let braced = after.strip_prefix('{').and_then(|it| it.split_once('}'));
-            let (group, remainder) = match braced {
-                Some(braced) => braced,
-                None if after.starts_with('$') => ("0", &after[1..]),
-                None => after.split_at(after.find(|c| !is_name(c)).unwrap_or(after.len())),
-            };
-            if !known(group) {
+        match template::groups(to).find(|group| self.group(group).is_none()) {
+            Some(group) => {
                 let remedy = "write `${1}` where text follows a group, and `$$` for a dollar sign";
-                return Err(format!("`${group}` is no group of the pattern; {remedy}"));
+                Err(format!("`${group}` is no group of the pattern; {remedy}"))
             }
-            rest = remainder;
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Puts `to` in the place of the whole match.
+    fn put(
+        &self,
+        number: &[u8],
+        to: &str,
+        span: &dyn Fn(usize) -> Option<Range<usize>>,
+    ) -> Option<String> {
+        let whole = span(0)?;
+        let mut replaced = Vec::with_capacity(number.len() + to.len());
+        replaced.extend_from_slice(&number[..whole.start]);
+        for part in template::parts(to) {
+            match part {
+                template::Part::Text(text) => replaced.extend_from_slice(text.as_bytes()),
+                template::Part::Group(name) => {
+                    let span = self.group(name).and_then(span).unwrap_or_default();
+                    replaced.extend_from_slice(&number[span]);
+                }
+            }
+        }
+        replaced.extend_from_slice(&number[whole.end..]);
+        String::from_utf8(replaced).ok()
+    }
+
+    /// Number of a group.
+    fn group(&self, name: &str) -> Option<usize> {
+        match name.parse() {
+            Ok(number) => Some(number).filter(|number| *number < self.groups.len()),
+            Err(_) => self
+                .groups
+                .iter()
+                .position(|it| **it == *name && !name.is_empty()),
+        }
     }
 
     fn may_match(&self, number: &str) -> bool {
         self.starts.is_empty() || self.starts.iter().any(|start| number.starts_with(&**start))
+    }
+
+    fn compiled<'a>(&self, regex: &'a OnceCell<Regex>) -> &'a Regex {
+        regex.get_or_init(|| compile(&self.text).expect("it was parsed, and it is small"))
     }
 }
 
 /// As it was written.
 impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.regex.as_str())
+        f.write_str(&self.text)
+    }
+}
+
+fn compile(text: &str) -> Result<Regex, String> {
+    RegexBuilder::new(text)
+        .unicode(false)
+        .size_limit(EXPR_SIZE_MAX)
+        .build()
+        .map_err(|error| reason(&error.to_string()))
+}
+
+/// About how many states the expression compiles to, at most.
+fn states(hir: &Hir) -> usize {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => 1,
+        HirKind::Literal(literal) => literal.0.len(),
+        HirKind::Class(_) => 1,
+        HirKind::Repetition(repetition) => {
+            let times = repetition.max.unwrap_or(repetition.min + 1).max(1);
+            states(&repetition.sub)
+                .saturating_add(1)
+                .saturating_mul(times as usize)
+        }
+        HirKind::Capture(capture) => states(&capture.sub).saturating_add(2),
+        HirKind::Concat(all) | HirKind::Alternation(all) => {
+            let sum = all.iter().map(states).fold(0, usize::saturating_add);
+            sum.saturating_add(all.len())
+        }
+    }
+}
+
+/// Names of all groups, in the order in which they open.
+fn name_groups(hir: &Hir, groups: &mut Vec<Box<str>>) {
+    match hir.kind() {
+        HirKind::Capture(capture) => {
+            groups.push(capture.name.clone().unwrap_or_default());
+            name_groups(&capture.sub, groups);
+        }
+        HirKind::Repetition(repetition) => name_groups(&repetition.sub, groups),
+        HirKind::Concat(all) | HirKind::Alternation(all) => {
+            all.iter().for_each(|one| name_groups(one, groups));
+        }
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => {}
     }
 }
 
@@ -130,9 +231,8 @@ fn starts(hir: &Hir) -> Option<Box<[Box<str>]>> {
 }
 
 /// In one line: the parser draws a picture, of which the last line says what is wrong.
-fn reason(error: &regex::Error) -> String {
-    let text = error.to_string();
-    let last = text.lines().last().unwrap_or_default();
+fn reason(error: &str) -> String {
+    let last = error.lines().last().unwrap_or_default();
     let last = last.strip_prefix("error: ").unwrap_or(last);
     if last.contains("look-around") || last.contains("backreferences") {
         format!("this regular expression cannot be used: {last}; use `except`, or several entries")

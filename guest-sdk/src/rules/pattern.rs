@@ -5,11 +5,11 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
-use super::Expr;
+use super::{Expr, Lengths};
 use crate::{OneOrMany, checked};
 
 /// Which numbers are meant: those with certain beginnings, those that an expression matches, or any;
-/// but for those with other beginnings.
+/// but for those with other beginnings or of another length.
 ///
 /// ```
 /// use intertrunk_sdk::rules::{Expr, Pattern};
@@ -27,6 +27,7 @@ use crate::{OneOrMany, checked};
 pub struct Pattern {
     test: Test,
     except: Texts,
+    length: Lengths,
 }
 
 type Texts = Box<[Box<str>]>;
@@ -35,7 +36,7 @@ type Texts = Box<[Box<str>]>;
 enum Test {
     Any,
     Prefixes(Texts),
-    Expr(Expr),
+    Expr(Box<Expr>),
 }
 
 /// A pattern as it is written, for entries that have these keys among their own.
@@ -51,6 +52,15 @@ pub struct PatternKeys {
     /// Beginnings of numbers that are not meant after all.
     #[serde(default)]
     pub except: OneOrMany<Box<str>>,
+    /// Characters that the number has.
+    #[serde(default)]
+    pub length: Option<u16>,
+    /// Characters that it has at least.
+    #[serde(default)]
+    pub length_min: Option<u16>,
+    /// Characters that it has at most.
+    #[serde(default)]
+    pub length_max: Option<u16>,
 }
 
 impl Pattern {
@@ -59,6 +69,7 @@ impl Pattern {
         Pattern {
             test: Test::Any,
             except: Texts::default(),
+            length: Lengths::default(),
         }
     }
 
@@ -78,6 +89,11 @@ impl Pattern {
         }
     }
 
+    /// But only those of such a length.
+    pub fn length(self, length: Lengths) -> Self {
+        Pattern { length, ..self }
+    }
+
     /// Whether this number is meant.
     pub fn matches(&self, number: &str) -> bool {
         let begins_with = |any: &[Box<str>]| any.iter().any(|it| number.starts_with(&**it));
@@ -86,7 +102,7 @@ impl Pattern {
             Test::Prefixes(prefixes) => begins_with(prefixes),
             Test::Expr(expr) => expr.is_match(number),
         };
-        meant && !begins_with(&self.except)
+        meant && !begins_with(&self.except) && self.length.include(number)
     }
 
     /// What each number that is meant begins with: one of these.
@@ -104,7 +120,7 @@ impl Pattern {
 impl From<Expr> for Pattern {
     fn from(expr: Expr) -> Self {
         Pattern {
-            test: Test::Expr(expr),
+            test: Test::Expr(Box::new(expr)),
             ..Pattern::any()
         }
     }
@@ -122,7 +138,8 @@ impl TryFrom<PatternKeys> for Pattern {
             None if keys.prefix.0.is_empty() => Pattern::any(),
             None => Pattern::prefixes(keys.prefix.0),
         };
-        Ok(pattern.except(keys.except.0))
+        let length = Lengths::read(keys.length, keys.length_min, keys.length_max)?;
+        Ok(pattern.except(keys.except.0).length(length))
     }
 }
 
@@ -142,10 +159,15 @@ impl<'de> Deserialize<'de> for Expr {
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.test {
-            Test::Any => f.write_str("any number"),
-            Test::Prefixes(prefixes) => write!(f, "prefix {}", prefixes.join(", ")),
-            Test::Expr(expr) => write!(f, "match {expr}"),
+            Test::Any => f.write_str("any number")?,
+            Test::Prefixes(prefixes) => write!(f, "prefix {}", prefixes.join(", "))?,
+            Test::Expr(expr) => write!(f, "match {expr}")?,
         }
+        match &*self.except {
+            [] => {}
+            except => write!(f, " except {}", except.join(", "))?,
+        }
+        self.length.fmt(f)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Ordered routes, and who may use which of them.
 
-use std::collections::HashMap;
 use std::fmt;
 
 use super::Pattern;
@@ -15,6 +14,8 @@ pub struct Route<T> {
     pub calling: Option<Pattern>,
     /// Usages that it belongs to; none stands for all.
     pub usages: Vec<Box<str>>,
+    /// Its place before routes with a higher number.
+    pub priority: i32,
     /// What becomes of the calls, for the policy to say.
     pub then: T,
 }
@@ -26,6 +27,7 @@ impl<T> Route<T> {
             called,
             calling: None,
             usages: Vec::new(),
+            priority: 0,
             then,
         }
     }
@@ -36,14 +38,30 @@ impl<T> Route<T> {
         self
     }
 
+    /// Stands before routes with a higher number; 0 unless it is said.
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.priority = priority;
+        self
+    }
+
     /// Is about these callers only.
     pub fn calling(mut self, calling: Pattern) -> Self {
         self.calling = Some(calling);
         self
     }
 
-    fn is_about(&self, called: &str, calling: &str) -> bool {
+    /// Whether its patterns mean these numbers.
+    pub fn is_about(&self, called: &str, calling: &str) -> bool {
         self.called.matches(called) && self.calling.as_ref().is_none_or(|it| it.matches(calling))
+    }
+
+    /// Place of its first usage among these; that of the first for a route of every usage.
+    fn rank<U: AsRef<str>>(&self, usages: &[U]) -> Option<usize> {
+        if self.usages.is_empty() {
+            return Some(0);
+        }
+        let is_its = |usage: &U| self.usages.iter().any(|it| **it == *usage.as_ref());
+        usages.iter().position(is_its)
     }
 }
 
@@ -58,7 +76,8 @@ impl<T> fmt::Display for Route<T> {
 }
 
 /// Routes in order, found by the beginnings of their numbers: a hundred thousand cost little more
-/// than ten, as long as their patterns begin with something.
+/// than ten, as long as their patterns begin with something. Their order is that of their priority,
+/// then that in which they came.
 ///
 /// A *usage* is a permission with a name, such as `local` or `abroad`. Routes belong to usages, and
 /// a caller (a trunk, most often) has a list of them.
@@ -82,21 +101,35 @@ impl<T> fmt::Display for Route<T> {
 /// ```
 pub struct Routes<T> {
     all: Vec<Route<T>>,
-    /// Routes of every usage.
-    common: PrefixMap<u32>,
-    by_usage: HashMap<Box<str>, PrefixMap<u32>>,
+    /// Places in `all` by the beginnings of the numbers.
+    by_start: PrefixMap<u32>,
+}
+
+/// A route that may be about a call, by the beginning of its number and by usage.
+#[derive(Debug)]
+pub struct Found<'r, T> {
+    /// Which of the caller's usages it is of, counted from 0; nothing if it belongs to all.
+    pub usage: Option<usize>,
+    /// The route. Its patterns are still to be asked.
+    pub route: &'r Route<T>,
 }
 
 impl<T> Routes<T> {
     /// The first route of these usages, or of all, that is about this call.
-    pub fn first(&self, usages: &[&str], called: &str, calling: &str) -> Option<&Route<T>> {
-        let maps = usages.iter().filter_map(|usage| self.by_usage.get(*usage));
+    pub fn first<U: AsRef<str>>(
+        &self,
+        usages: &[U],
+        called: &str,
+        calling: &str,
+    ) -> Option<&Route<T>> {
         let mut first: Option<u32> = None;
-        for map in maps.chain([&self.common]) {
-            for (_, id) in map.matches(called) {
-                if first.is_none_or(|first| *id < first) && self.at(*id).is_about(called, calling) {
-                    first = Some(*id);
-                }
+        for (_, id) in self.by_start.matches(called) {
+            let route = self.at(*id);
+            if first.is_none_or(|first| *id < first)
+                && route.rank(usages).is_some()
+                && route.is_about(called, calling)
+            {
+                first = Some(*id);
             }
         }
         first.map(|id| self.at(id))
@@ -104,27 +137,41 @@ impl<T> Routes<T> {
 
     /// All routes that are about this call: those of the first usage in their order, then those of
     /// the next, each once. Routes of every usage stand among those of the first.
-    pub fn by_usage(
+    pub fn by_usage<U: AsRef<str>>(
         &self,
-        usages: &[&str],
+        usages: &[U],
         called: &str,
         calling: &str,
     ) -> impl Iterator<Item = &Route<T>> {
-        let mut found: Vec<u32> = Vec::new();
-        let mut common = Some(&self.common);
-        // Who has no usage has the routes of every usage.
-        let usages = if usages.is_empty() { &[""] } else { usages };
-        for usage in usages {
-            let maps = self.by_usage.get(*usage).into_iter().chain(common.take());
-            let mut of_usage: Vec<u32> = maps
-                .flat_map(|map| map.matches(called).map(|(_, id)| *id))
-                .filter(|id| !found.contains(id) && self.at(*id).is_about(called, calling))
-                .collect();
-            of_usage.sort_unstable();
-            of_usage.dedup();
-            found.append(&mut of_usage);
+        let found = self.found(usages, called).into_iter();
+        found
+            .map(|found| found.route)
+            .filter(move |route| route.is_about(called, calling))
+    }
+
+    /// The same before the patterns are asked: what begins as the number does, for who wants to say
+    /// why a route is not about the call after all.
+    pub fn found<U: AsRef<str>>(&self, usages: &[U], called: &str) -> Vec<Found<'_, T>> {
+        let mut ranked: Vec<(usize, u32)> = Vec::new();
+        for (_, id) in self.by_start.matches(called) {
+            if let Some(rank) = self.at(*id).rank(usages) {
+                ranked.push((rank, *id));
+            }
         }
-        found.into_iter().map(|id| self.at(id))
+        ranked.sort_unstable();
+        // A route is here once for each of its beginnings that the number has.
+        ranked.dedup();
+        let found = ranked.into_iter().map(|(rank, id)| {
+            let route = self.at(id);
+            let usage = (!route.usages.is_empty()).then_some(rank);
+            Found { usage, route }
+        });
+        found.collect()
+    }
+
+    /// All routes, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &Route<T>> {
+        self.all.iter()
     }
 
     fn at(&self, id: u32) -> &Route<T> {
@@ -136,35 +183,20 @@ impl<T> Default for Routes<T> {
     fn default() -> Self {
         Routes {
             all: Vec::new(),
-            common: PrefixMap::default(),
-            by_usage: HashMap::new(),
+            by_start: PrefixMap::default(),
         }
     }
 }
 
 impl<T> FromIterator<Route<T>> for Routes<T> {
     fn from_iter<I: IntoIterator<Item = Route<T>>>(routes: I) -> Self {
-        let all: Vec<Route<T>> = routes.into_iter().collect();
-        let mut common: Vec<(&str, u32)> = Vec::new();
-        let mut by_usage: HashMap<Box<str>, Vec<(&str, u32)>> = HashMap::new();
-        for (route, id) in all.iter().zip(0..) {
-            for start in route.called.starts() {
-                for usage in &route.usages {
-                    by_usage.entry(usage.clone()).or_default().push((start, id));
-                }
-                if route.usages.is_empty() {
-                    common.push((start, id));
-                }
-            }
-        }
-        let common = common.into_iter().collect();
-        let by_usage = by_usage.into_iter();
-        let by_usage = by_usage.map(|(usage, starts)| (usage, starts.into_iter().collect()));
-        Routes {
-            common,
-            by_usage: by_usage.collect(),
-            all,
-        }
+        let mut all: Vec<Route<T>> = routes.into_iter().collect();
+        all.sort_by_key(|route| route.priority);
+        let starts = all.iter().zip(0..);
+        let by_start =
+            starts.flat_map(|(route, id)| route.called.starts().map(move |start| (start, id)));
+        let by_start = by_start.collect();
+        Routes { all, by_start }
     }
 }
 
@@ -198,6 +230,21 @@ mod tests {
         assert_eq!(first(&["a"], "+12065550100", ""), Some(3));
         assert_eq!(first(&["a"], "+12065550100", "+4930"), Some(2));
         assert_eq!(first(&[], "+12065550100", ""), Some(4));
+    }
+
+    #[test]
+    fn priority_comes_before_the_order_in_which_they_came() {
+        let prefix = |then| Route::new(Pattern::prefixes(["+1"]), then);
+        let routes: Routes<u8> = [
+            prefix(0),
+            prefix(1).priority(-1),
+            prefix(2),
+            prefix(3).priority(1),
+        ]
+        .into_iter()
+        .collect();
+        let all = routes.by_usage::<&str>(&[], "+1425", "");
+        assert_eq!(all.map(|it| it.then).collect::<Vec<_>>(), [1, 0, 2, 3]);
     }
 
     #[test]

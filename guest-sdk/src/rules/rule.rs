@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 
-use super::Expr;
+use super::{Expr, Lengths};
 use crate::checked;
 
 /// One translation of a number: a regular expression and what it becomes, or a prefix that is
@@ -24,7 +24,10 @@ use crate::checked;
 /// In settings it is `{ match = '^9(\d{10})$', to = '+1$1' }` or
 /// `{ prefix = "00", strip = 2, add = "+" }`.
 #[derive(Clone, Debug)]
-pub struct Rule(Kind);
+pub struct Rule {
+    name: Option<Box<str>>,
+    kind: Kind,
+}
 
 #[derive(Clone, Debug)]
 enum Kind {
@@ -37,8 +40,8 @@ enum Kind {
 pub struct Cut {
     /// What the number begins with; anything if it is empty.
     pub prefix: Box<str>,
-    /// Characters that the number has, if that is asked for.
-    pub length: Option<usize>,
+    /// How long the number is.
+    pub length: Lengths,
     /// Characters taken from its beginning.
     pub strip: usize,
     /// What is put there.
@@ -53,19 +56,26 @@ impl Rule {
     pub fn replace(expr: &str, to: &str) -> Result<Self, String> {
         let expr = Expr::new(expr)?;
         expr.check_groups(to)?;
-        Ok(Rule(Kind::Replace {
+        Ok(Rule::from(Kind::Replace {
             expr,
             to: to.into(),
         }))
     }
 
+    /// Has a name, for explanations.
+    pub fn named(self, name: impl Into<Box<str>>) -> Self {
+        Rule {
+            name: Some(name.into()),
+            ..self
+        }
+    }
+
     /// The new number, or `None` if the rule is not about this number.
     pub fn apply(&self, number: &str) -> Option<String> {
-        match &self.0 {
+        match &self.kind {
             Kind::Replace { expr, to } => expr.replace(number, to),
             Kind::Cut(cut) => {
-                let meant = number.starts_with(&*cut.prefix)
-                    && cut.length.is_none_or(|length| number.len() == length);
+                let meant = number.starts_with(&*cut.prefix) && cut.length.include(number);
                 let rest = number.get(cut.strip..).filter(|_| meant)?;
                 Some([&cut.add, rest].concat())
             }
@@ -73,9 +83,15 @@ impl Rule {
     }
 }
 
+impl From<Kind> for Rule {
+    fn from(kind: Kind) -> Self {
+        Rule { name: None, kind }
+    }
+}
+
 impl From<Cut> for Rule {
     fn from(cut: Cut) -> Self {
-        Rule(Kind::Cut(cut))
+        Kind::Cut(cut).into()
     }
 }
 
@@ -122,6 +138,8 @@ impl From<Vec<Rule>> for Rules {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RuleKeys {
+    #[serde(default)]
+    name: Option<Box<str>>,
     #[serde(default, rename = "match")]
     expr: Option<Expr>,
     #[serde(default)]
@@ -129,7 +147,11 @@ struct RuleKeys {
     #[serde(default)]
     prefix: Option<Box<str>>,
     #[serde(default)]
-    length: Option<usize>,
+    length: Option<u16>,
+    #[serde(default)]
+    length_min: Option<u16>,
+    #[serde(default)]
+    length_max: Option<u16>,
     #[serde(default)]
     strip: usize,
     #[serde(default)]
@@ -146,15 +168,29 @@ impl TryFrom<RuleKeys> for Rule {
     type Error = String;
 
     fn try_from(keys: RuleKeys) -> Result<Self, String> {
+        let name = keys.name.clone();
+        let kind = Kind::try_from(keys)?;
+        Ok(Rule { name, kind })
+    }
+}
+
+impl TryFrom<RuleKeys> for Kind {
+    type Error = String;
+
+    fn try_from(keys: RuleKeys) -> Result<Self, String> {
         let RuleKeys {
             expr,
             to,
             prefix,
             length,
+            length_min,
+            length_max,
             strip,
             add,
+            ..
         } = keys;
-        let cuts = prefix.is_some() || length.is_some() || strip > 0 || !add.is_empty();
+        let length = Lengths::read(length, length_min, length_max)?;
+        let cuts = prefix.is_some() || length != Lengths::default() || strip > 0 || !add.is_empty();
         match (expr, to) {
             (Some(_), _) | (_, Some(_)) if cuts => Err(
                 "these are two rules in one; write `match` and `to`, or `prefix`, `length`, \
@@ -163,14 +199,14 @@ impl TryFrom<RuleKeys> for Rule {
             ),
             (Some(expr), Some(to)) => {
                 expr.check_groups(&to)?;
-                Ok(Rule(Kind::Replace { expr, to }))
+                Ok(Kind::Replace { expr, to })
             }
             (Some(_), None) => Err("there is no `to` for this `match`; add it".to_owned()),
             (None, Some(_)) => Err("there is no `match` for this `to`; add it".to_owned()),
             (None, None) if !cuts => {
                 Err("this rule says nothing; write `match` and `to`".to_owned())
             }
-            (None, None) => Ok(Rule::from(Cut {
+            (None, None) => Ok(Kind::Cut(Cut {
                 prefix: prefix.unwrap_or_default(),
                 length,
                 strip,
@@ -183,13 +219,17 @@ impl TryFrom<RuleKeys> for Rule {
 /// As an explanation says it.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        if let Some(name) = &self.name {
+            write!(f, "{name:?}: ")?;
+        }
+        match &self.kind {
             Kind::Replace { expr, to } => write!(f, "match {expr} to {to}"),
             Kind::Cut(Cut {
-                prefix, strip, add, ..
-            }) => {
-                write!(f, "prefix {prefix:?} strip {strip} add {add:?}")
-            }
+                prefix,
+                length,
+                strip,
+                add,
+            }) => write!(f, "prefix {prefix:?}{length} strip {strip} add {add:?}"),
         }
     }
 }

@@ -60,7 +60,9 @@ fn run_suite<P: Policy>(suite: &Suite) -> Vec<CaseReport> {
 fn run_case<P: Policy>(policy: &P, suite: &Suite, case: &Case) -> CaseReport {
     let host = host(suite).trunks(suite.trunks_of(case)).install();
     let mut facts = case.facts();
-    facts.keep_headers(&P::describe().headers);
+    let mut headers = P::describe().headers;
+    headers.extend(policy.headers());
+    facts.keep_headers(&headers);
     let verdict = policy.decide(&query_of(facts));
     suite.report(case, outcome_of(verdict), host.because())
 }

@@ -52,9 +52,11 @@ pub(crate) fn decide_all(
             program,
             suite,
             settings: suite.config.as_deref().unwrap_or(config),
+            headers: Vec::new(),
         };
         let world = run.world(suite.trunks.clone());
         let mut instance = run.instance(&world)?;
+        run.headers = instance.headers()?;
         for case in &suite.cases {
             reports.push(run.decide(case, &mut instance)?);
         }
@@ -67,13 +69,15 @@ struct Run<'a> {
     program: &'a Program,
     suite: &'a Suite,
     settings: &'a str,
+    /// That the policy reads with these settings.
+    headers: Vec<String>,
 }
 
 impl Run<'_> {
     fn decide(&mut self, case: &Case, instance: &mut Instance) -> Result<CaseReport, LoadFault> {
         let world = self.world(self.suite.trunks_of(case));
         let mut facts = case.facts();
-        facts.keep_headers(&self.program.manifest.headers);
+        facts.keep_headers(&self.headers);
         let query = query(facts);
         let mut verdict = self.ask(instance, &query, &world);
         // One that ran out of time may have been held up by a busy machine; a second time it is

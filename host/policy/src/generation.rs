@@ -76,7 +76,7 @@ impl Generation {
     pub(crate) fn stage(
         engine: &Engine,
         policy: &Arc<str>,
-        program: Program,
+        mut program: Program,
         settings: &str,
         world: &Arc<dyn World>,
         suites: &[Suite],
@@ -87,9 +87,11 @@ impl Generation {
             isolation,
             ..
         } = program.options;
-        let configured = || program.configured(settings, world, configure_deadline);
         // What it asks while it is configured belongs to the evidence of its decisions.
-        let (first, replies) = program.configured_recording(settings, world, configure_deadline)?;
+        let (mut first, replies) =
+            program.configured_recording(settings, world, configure_deadline)?;
+        program.manifest.headers = first.headers()?;
+        let configured = || program.configured(settings, world, configure_deadline);
         let mut spares = vec![first];
         // Measured on the second, as the first also pays for fresh pages of code.
         let started = Instant::now();

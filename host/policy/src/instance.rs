@@ -78,6 +78,15 @@ impl Instance {
             .map_err(|error| fault_of(&error, self.store.data()))
     }
 
+    /// The headers that it reads, those of its settings included.
+    pub fn headers(&mut self) -> Result<Vec<String>, LoadFault> {
+        let manifest = self.describe().map_err(|fault| LoadFault::Guest {
+            during: "describe",
+            fault,
+        })?;
+        Ok(manifest.headers)
+    }
+
     /// Gives it its settings; the inner result is what it says to them.
     pub fn configure(
         &mut self,

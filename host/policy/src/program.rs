@@ -36,13 +36,6 @@ pub struct Manifest {
     pub tables: Vec<String>,
 }
 
-impl Manifest {
-    /// Whether it asks for the header `name`, as the host writes the name.
-    pub(crate) fn reads(&self, name: &str) -> bool {
-        self.headers.iter().any(|it| it.eq_ignore_ascii_case(name))
-    }
-}
-
 /// A checked module.
 pub(crate) struct Program {
     pub manifest: Manifest,

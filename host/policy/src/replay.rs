@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use intertrunk_proto::ask::{PolicyFault, Query, Verdict};
+use intertrunk_proto::ask::{HeaderField, PolicyFault, Query, Verdict};
 use serde::Serialize;
 
 use crate::decision::{Decision, Played};
@@ -35,6 +35,12 @@ pub struct Replayed {
     pub skipped: u64,
 }
 
+/// An instance with its settings, and the headers that it reads with them.
+struct Configured {
+    instance: Instance,
+    headers: Vec<String>,
+}
+
 /// Decides recorded decisions again.
 pub struct Replay {
     program: Program,
@@ -44,7 +50,7 @@ pub struct Replay {
     /// The settings of each generation, by policy and number.
     generations: HashMap<(String, u64), Arc<GenerationEntry>>,
     /// The instance of each settings.
-    instances: HashMap<Arc<str>, Instance>,
+    instances: HashMap<Arc<str>, Configured>,
     comparing: Comparing,
     skipped: u64,
 }
@@ -121,37 +127,50 @@ impl Replay {
             (None, Some(generation)) => generation.settings.as_str().into(),
             (None, None) => "".into(),
         };
-        let missing = self.missing_header(generation.as_deref());
-        let mut instance = match self.instances.remove(&settings) {
-            Some(instance) => instance,
-            None => {
-                let replies = generation.map(|it| it.replies.clone());
-                let world: Arc<dyn World> = Arc::new(Played::new(replies.unwrap_or_default()));
-                let time = self.program.options.configure_deadline;
-                self.program.configured(&settings, &world, time)?
-            }
+        let mut configured = match self.instances.remove(&settings) {
+            Some(configured) => configured,
+            None => self.configured(&settings, generation.as_deref())?,
         };
+        let missing = missing_header(&configured.headers, generation.as_deref());
         let (mut query, then) = (decision.query, decision.outcome);
-        let wanted = |name: &str| self.program.manifest.reads(name);
-        query.call.headers.retain(|header| wanted(&header.name));
+        let is_wanted = |it: &HeaderField| reads(&configured.headers, &it.name);
+        query.call.headers.retain(is_wanted);
         let world = Arc::new(Played::new(decision.replies));
-        let outcome = decide_again(&mut instance, &query, &world, DEADLINE);
+        let outcome = decide_again(&mut configured.instance, &query, &world, DEADLINE);
         let unknown = world.unknown().or(missing);
         self.comparing
             .add(&query, &then, &outcome, unknown.as_deref());
         if outcome.is_ok() && self.isolation == Isolation::Warm {
-            self.instances.insert(settings, instance);
+            self.instances.insert(settings, configured);
         }
         Ok(())
     }
 
-    /// A header that the module asks for and that the decisions of `generation` do not hold.
-    fn missing_header(&self, generation: Option<&GenerationEntry>) -> Option<String> {
-        let recorded = generation.map_or(&[][..], |it| &it.headers);
-        let is_missing = |name: &&String| !recorded.iter().any(|it| it.eq_ignore_ascii_case(name));
-        let missing = self.program.manifest.headers.iter().find(is_missing);
-        missing.map(|name| format!("header {name}"))
+    /// An instance with these settings, told what `generation` was told meanwhile.
+    fn configured(
+        &self,
+        settings: &str,
+        generation: Option<&GenerationEntry>,
+    ) -> Result<Configured, LoadFault> {
+        let replies = generation.map(|it| it.replies.clone());
+        let world: Arc<dyn World> = Arc::new(Played::new(replies.unwrap_or_default()));
+        let time = self.program.options.configure_deadline;
+        let mut instance = self.program.configured(settings, &world, time)?;
+        let headers = instance.headers()?;
+        Ok(Configured { instance, headers })
     }
+}
+
+/// Whether a header is among these.
+fn reads(headers: &[String], name: &str) -> bool {
+    headers.iter().any(|it| it.eq_ignore_ascii_case(name))
+}
+
+/// One of these headers that the decisions of `generation` do not hold.
+fn missing_header(headers: &[String], generation: Option<&GenerationEntry>) -> Option<String> {
+    let recorded = generation.map_or(&[][..], |it| &it.headers);
+    let missing = headers.iter().find(|name| !reads(recorded, name));
+    missing.map(|name| format!("header {name}"))
 }
 
 /// Asks a recorded question in the world as it was then.

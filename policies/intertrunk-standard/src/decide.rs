@@ -1,68 +1,213 @@
 //! The decision, step by step.
 
-use intertrunk_sdk::{Candidate, Identity, Plan, Query, Verdict, because};
+use intertrunk_sdk::{Party, Query, Scheme, Verdict, because};
 
 use crate::Standard;
-use crate::routes::Action;
+use crate::barred::{Emergency, emergency};
+use crate::call::{Call, Ends};
+use crate::plan::emergency_mark;
+use crate::route::{Action, Decision};
+use crate::values::Refusal;
+use crate::walk::Walk;
+
+/// What a call gets that the rules of the sites leave no trunk.
+const NOT_FROM_HERE: Refusal = Refusal::with(403, Some(21));
 
 impl Standard {
     pub(crate) fn verdict(&self, query: &Query) -> Verdict {
-        let origin = query.origin();
-        let normalize = self.normalize.of(origin);
-        let caller = query.caller().dialed();
-        let calling = normalize.calling(&caller);
+        let ends = match self.asks_for_sites {
+            true => Ends::of(query),
+            false => Ends::default(),
+        };
         // Of the places that a redirection names, the first one with a route.
-        for destination in query.destinations() {
-            let number = destination.dialed();
-            let called = normalize.called(&number);
-            let Some(route) = self.routes.first(&[origin], &called, &calling) else {
-                continue;
-            };
-            let name = &route.then.name;
-            because!("route {name:?} ({route}) for {called}");
-            return match &route.then.action {
-                Action::Reject(code) => Verdict::reject(*code),
-                Action::To(trunks) => {
-                    let numbers = Numbers {
-                        called: &called,
-                        calling: &calling,
-                    };
-                    let to = trunks.names().iter();
-                    let plan: Plan = to.map(|it| self.candidate(query, it, numbers)).collect();
-                    plan.tag("route", &**name).into()
-                }
-            };
+        let mut destinations = query.destinations().iter();
+        if let Some(verdict) = destinations.find_map(|it| self.about(query, it, &ends)) {
+            return verdict;
         }
-        because!(
-            "no route from {origin} to {}",
-            query.destinations()[0].dialed()
-        );
+        let (origin, to) = (query.origin(), query.destinations()[0].dialed());
+        because!("no route from {origin} to {to}");
         Verdict::not_found()
     }
 
-    /// One trunk to try. Numbers that arrive as they leave are not sent back to the host.
-    fn candidate(&self, query: &Query, trunk: &str, numbers: Numbers<'_>) -> Candidate {
-        let mut candidate = Candidate::on(trunk);
-        let translate = self.translate.of(trunk);
-        let called = translate.called(numbers.called);
-        if called != query.callee().dialed() {
-            candidate.callee = Some(called.into_owned());
+    /// What becomes of a call to this destination, if anything is said of it.
+    fn about(&self, query: &Query, target: &Party, ends: &Ends) -> Option<Verdict> {
+        let origin = query.origin();
+        let normalize = self.normalize.of(origin, ends.origin_site());
+        let by_ingress = match origin == query.ingress() {
+            true => normalize,
+            false => self.normalize.of(query.ingress(), ends.ingress_site()),
+        };
+        let dialed = normalize.dialed(target);
+        let inside = normalize.inside(&dialed);
+        let caller = by_ingress.dialed(query.caller());
+        let calling = by_ingress.calling(&caller);
+        let help = self.help(query, [&dialed, inside], ends);
+        let called = match help {
+            Some(help) => (&*help.number).into(),
+            None => normalize.called(inside),
+        };
+        let mut call = Call {
+            query,
+            target,
+            origin,
+            ends,
+            calendars: &self.calendars,
+            routed: called.clone(),
+            called,
+            calling,
+            keeps_ext: normalize.keeps_ext(),
+        };
+        if let Some(help) = help {
+            return self.bring_help(help, &call);
         }
-        let calling = translate.calling(numbers.calling);
-        if calling != query.caller().dialed() {
-            let display = query.caller().display.clone();
-            candidate.caller = Some(Identity {
-                user: calling.into_owned(),
-                display,
-            });
+        if let Some(verdict) = self.barred(&call) {
+            return Some(verdict);
         }
-        candidate
+        let ported = self
+            .portability
+            .then(|| target.number_param("rn"))
+            .flatten();
+        if let Some(rn) = ported {
+            because!("{} was ported, and is routed as {rn}", call.called);
+            call.routed = normalize.called(rn);
+        }
+        if let Some(verdict) = self.look_up(&mut call) {
+            return Some(verdict);
+        }
+        self.route(&call)
+    }
+
+    /// The call for help that this is, if it is one.
+    fn help(&self, query: &Query, dialed: [&str; 2], ends: &Ends) -> Option<&Emergency> {
+        if self.emergencies.is_empty() {
+            return None;
+        }
+        let is_sos = query.call.emergency && query.call.request_uri.scheme == Scheme::Other;
+        let (origin, site) = (query.origin(), ends.origin_site());
+        emergency(&self.emergencies, dialed, is_sos, origin, site)
+    }
+
+    /// No block, limit or rule of the sites stands in its way.
+    fn bring_help(&self, help: &Emergency, call: &Call<'_>) -> Option<Verdict> {
+        because!(
+            "a call for help: {} goes out as {}",
+            call.target.dialed(),
+            help.number
+        );
+        let mut walk = match (&help.to, &help.usages) {
+            (Some(to), _) => Walk::to(to.names()),
+            (None, Some(usages)) => self.walk(call, &usages.get_ref().0, true),
+            (None, None) => Walk::default(),
+        };
+        if walk.picks.is_empty() {
+            return walk.end.map(|end| self.ending(end, call));
+        }
+        for pick in &mut walk.picks {
+            pick.callee = Some(&help.number);
+            pick.caller_id = help.caller_id.as_deref();
+        }
+        let mut plan = self.plan(call, &walk, Some(u8::MAX));
+        plan.extra.push(emergency_mark());
+        Some(plan.tag("emergency", &*help.number).into())
+    }
+
+    /// What is said of the caller or the number before any route.
+    fn barred(&self, call: &Call<'_>) -> Option<Verdict> {
+        if let Some(block) = self.blocks.iter().find(|block| block.is_about(call)) {
+            because!(
+                "block {:?} refuses {} with {}",
+                block.name,
+                call.calling,
+                block.reject
+            );
+            return Some(block.reject.verdict());
+        }
+        let nobodys = self.unassigned.iter().find(|it| it.holds(&call.called))?;
+        let name = &nobodys.name;
+        let Some(to) = &nobodys.to else {
+            because!("nobody has {} ({name}): {}", call.called, nobodys.reject);
+            return Some(nobodys.reject.verdict());
+        };
+        because!("nobody has {} ({name})", call.called);
+        let mut walk = Walk::to(to.names());
+        for pick in &mut walk.picks {
+            pick.callee = nobodys.called.as_deref();
+        }
+        let plan = self.plan(call, &walk, None);
+        Some(plan.tag("unassigned", &**name).into())
+    }
+
+    fn route(&self, call: &Call<'_>) -> Option<Verdict> {
+        let (origin, site) = (call.origin, call.origin_site());
+        let usages = self.scopes.get(origin, site, |scope| scope.usages.as_ref());
+        let usages = usages.map_or(&[][..], |usages| &usages.get_ref().0);
+        let backup = self.scopes.get(origin, site, |scope| scope.backup);
+        if !usages.is_empty() {
+            because!("{origin} has the usages {}", usages.join(", "));
+        }
+        let mut walk = self.walk(call, usages, backup.unwrap_or(!usages.is_empty()));
+        if walk.picks.is_empty() {
+            return walk.end.map(|end| self.ending(end, call));
+        }
+        if self.scopes.has_location() {
+            self.keep_local(call, &mut walk);
+        }
+        if walk.picks.is_empty() {
+            because!("no trunk is left that may be used from here");
+            return Some(NOT_FROM_HERE.verdict());
+        }
+        let attempts = self.scopes.get(origin, site, |scope| scope.attempts);
+        Some(self.plan(call, &walk, attempts).into())
+    }
+
+    /// What a route that leads to no trunk does.
+    fn ending(&self, decision: &Decision, call: &Call<'_>) -> Verdict {
+        match &decision.action {
+            Action::Reject(refusal) => refusal.verdict(),
+            Action::Redirect(uris) => {
+                let parties = uris.iter().map(|uri| party(uri, &call.called));
+                Verdict::Redirect(parties.collect())
+            }
+            Action::Pass => Verdict::Pass,
+            // With trunks it does not end a walk.
+            Action::To(_) => Verdict::not_found(),
+        }
     }
 }
 
-/// Both numbers after normalisation.
-#[derive(Clone, Copy)]
-struct Numbers<'a> {
-    called: &'a str,
-    calling: &'a str,
+/// A party of a URI in which `{called}` stands for a number.
+fn party(uri: &str, called: &str) -> Party {
+    let uri = uri.replace("{called}", called);
+    let (scheme, rest) = uri.split_once(':').unwrap_or(("sip", &uri));
+    let scheme = match scheme {
+        "tel" => Scheme::Tel,
+        "sips" => Scheme::Sips,
+        _ => Scheme::Sip,
+    };
+    let (user, host) = match scheme {
+        Scheme::Tel => (rest, ""),
+        Scheme::Sip | Scheme::Sips | Scheme::Other => rest.split_once('@').unwrap_or(("", rest)),
+    };
+    let (host, params) = host.split_once(';').unwrap_or((host, ""));
+    let param = |text: &str| {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (text, None),
+        };
+        intertrunk_sdk::Param {
+            name: name.to_owned(),
+            value,
+        }
+    };
+    Party {
+        display: None,
+        scheme,
+        user: user.to_owned(),
+        host: host.to_owned(),
+        params: params
+            .split(';')
+            .filter(|it| !it.is_empty())
+            .map(param)
+            .collect(),
+    }
 }

@@ -1,78 +1,118 @@
 //! Reading the dial plan: everything that is wrong with it, or the policy that it describes.
 
-use intertrunk_sdk::{Fault, settings, trunks};
+mod check;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use intertrunk_sdk::calendar::Calendar;
+use intertrunk_sdk::{Fault, settings};
 use serde::Deserialize;
 
 use crate::Standard;
-use crate::names::{ANY, Trunks};
-use crate::numbers::{Block, Numbers};
-use crate::routes::{Action, Route};
+use crate::barred::{Block, Emergency, Unassigned};
+use crate::lookup::Lookup;
+use crate::numbers::{Normalize, Numbers, Translate};
+use crate::route::Route;
+use crate::scopes::{Global, Scopes, Site, Trunk};
+use crate::values::Names;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DialPlan {
     #[serde(default)]
-    normalize: Vec<Block>,
+    usages: Option<Names>,
+    #[serde(default)]
+    global: Option<Global>,
+    #[serde(default)]
+    site: Vec<Site>,
+    #[serde(default)]
+    trunk: Vec<Trunk>,
+    #[serde(default)]
+    normalize: Vec<Normalize>,
+    #[serde(default)]
+    emergency: Vec<Emergency>,
+    #[serde(default)]
+    block: Vec<Block>,
+    #[serde(default)]
+    unassigned: Vec<Unassigned>,
+    #[serde(default)]
+    calendar: BTreeMap<Box<str>, Calendar>,
+    #[serde(default)]
+    portability: Portability,
+    #[serde(default)]
+    lookup: Vec<Lookup>,
     #[serde(default)]
     route: Vec<Route>,
     #[serde(default)]
-    translate: Vec<Block>,
+    translate: Vec<Translate>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Portability {
+    #[serde(default)]
+    rn: bool,
 }
 
 /// Reads the text of a dial plan.
 pub(crate) fn read(text: &str) -> Result<Standard, Vec<Fault>> {
-    let plan: DialPlan = settings(text)?;
+    let mut plan: DialPlan = settings(text)?;
     if plan.route.is_empty() {
         let remedy = "add a [[route]], in the file that `config` of this policy names";
         return Err(vec![
             Fault::new("route", "the dial plan has no route").remedy(remedy),
         ]);
     }
-    let faults = unknown_trunks(text, &plan);
+    let mut faults = check::calendars(text, &mut plan);
+    faults.extend(check::empty_lists(text, &plan));
+    faults.extend(check::usages(text, &plan));
+    faults.extend(check::trunks(text, &plan));
     if !faults.is_empty() {
         return Err(faults);
     }
-    Ok(Standard {
-        normalize: Numbers::new(plan.normalize),
-        routes: plan.route.into_iter().map(Into::into).collect(),
-        translate: Numbers::new(plan.translate),
-    })
+    Ok(plan.into())
 }
 
-/// A fault for each trunk that the host does not know. A host that knows no trunk is only checking
-/// the dial plan.
-fn unknown_trunks(text: &str, plan: &DialPlan) -> Vec<Fault> {
-    let known: Vec<String> = trunks().into_iter().map(|trunk| trunk.name).collect();
-    if known.is_empty() {
-        return Vec::new();
+impl From<DialPlan> for Standard {
+    fn from(mut plan: DialPlan) -> Self {
+        let headers: BTreeSet<String> = plan
+            .route
+            .iter()
+            .filter_map(|route| route.decision.conditions.as_ref())
+            .flat_map(|conditions| &conditions.header)
+            .map(|field| field.name.to_ascii_lowercase())
+            .collect();
+        let scopes = Scopes::new(plan.global, plan.site, plan.trunk);
+        let normalize = Numbers::new(plan.normalize);
+        let translate = Numbers::new(plan.translate);
+        plan.unassigned.sort_by_key(|it| it.priority);
+        let conditions = plan
+            .route
+            .iter()
+            .filter_map(|it| it.decision.conditions.as_ref());
+        let sites = conditions
+            .map(|it| &it.site)
+            .chain(plan.block.iter().map(|it| &it.site))
+            .chain(plan.emergency.iter().map(|it| &it.site))
+            .chain(plan.lookup.iter().map(|it| &it.site));
+        let asks_for_sites = sites.into_iter().any(|sites| !sites.0.is_empty())
+            || scopes.has_location()
+            || scopes.asks_for_sites()
+            || normalize.asks_for_sites()
+            || translate.asks_for_sites();
+        Standard {
+            asks_for_sites,
+            headers: headers.into_iter().collect(),
+            calendars: plan.calendar.into_values().collect(),
+            scopes,
+            normalize,
+            emergencies: plan.emergency,
+            blocks: plan.block,
+            unassigned: plan.unassigned,
+            portability: plan.portability.rn,
+            lookups: plan.lookup,
+            routes: plan.route.into_iter().map(Into::into).collect(),
+            translate,
+        }
     }
-    let fault = |(offset, name): (usize, &String)| {
-        let remedy = format!(
-            "use one of {}, or add it to the configuration",
-            known.join(", ")
-        );
-        Fault::at(text, offset, format!("there is no trunk named {name:?}")).remedy(remedy)
-    };
-    let is_unknown = |(_, name): &(usize, &String)| *name != ANY && !known.contains(name);
-    trunks_of(plan)
-        .flat_map(|trunks| trunks.names().iter().map(|name| (trunks.offset(), name)))
-        .filter(is_unknown)
-        .map(fault)
-        .collect()
-}
-
-fn trunks_of(plan: &DialPlan) -> impl Iterator<Item = &Trunks> {
-    let blocks = plan
-        .normalize
-        .iter()
-        .chain(&plan.translate)
-        .map(|block| &block.trunk);
-    let routes = plan.route.iter().flat_map(|route| {
-        let to = match &route.action {
-            Action::To(trunks) => Some(trunks),
-            Action::Reject(_) => None,
-        };
-        [Some(&route.from), to].into_iter().flatten()
-    });
-    blocks.chain(routes)
 }

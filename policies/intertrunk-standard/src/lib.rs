@@ -1,35 +1,69 @@
-//! Intertrunk's standard policy: routes and number translations from a dial plan in TOML.
+//! Intertrunk's standard policy: usages, routes and number translations from a dial plan in TOML.
 //!
-//! For each call, in this order: the called and the calling number are normalised as the trunk that
-//! the call came in on says; the first route that matches names the trunks to try, or a code to
-//! refuse with; both numbers are translated as each of those trunks says. The README describes the
-//! dial plan. This policy asks the host nothing while it decides, so a decision costs one crossing
-//! of the boundary.
+//! `docs/dial-plan.md` describes the dial plan, and what happens to a call in which order. `dial_plan`
+//! reads it; `decide` goes through the steps of a decision, of which `walk` finds the routes and
+//! `plan` makes candidates of their trunks. A dial plan that says nothing of sites, tables and loads
+//! asks the host nothing while it decides, so a decision costs one crossing of the boundary.
 
+mod barred;
+mod call;
+mod conditions;
 mod decide;
 mod dial_plan;
+mod egress;
+mod location;
+mod lookup;
 mod names;
 mod numbers;
-mod routes;
+mod place;
+mod plan;
+mod route;
+mod scopes;
+mod values;
+mod walk;
 
-use intertrunk_sdk::{Fault, Policy, Query, Verdict, policy};
+use intertrunk_sdk::calendar::Calendar;
+use intertrunk_sdk::{Fault, Manifest, Policy, Query, Verdict, policy};
 
+use barred::{Block, Emergency, Unassigned};
+use lookup::Lookup;
 use numbers::Numbers;
-use routes::Routes;
+use route::Routes;
+use scopes::Scopes;
 
 /// The standard policy, configured.
 #[derive(Default)]
 pub struct Standard {
-    /// Normalisation by ingress trunk.
+    /// Whether the site of a trunk makes a difference anywhere: only the host knows it.
+    asks_for_sites: bool,
+    /// Headers that routes look at.
+    headers: Vec<String>,
+    calendars: Vec<Calendar>,
+    scopes: Scopes,
+    /// By ingress trunk.
     normalize: Numbers,
+    emergencies: Vec<Emergency>,
+    blocks: Vec<Block>,
+    unassigned: Vec<Unassigned>,
+    /// Whether numbers that were ported are routed by where they are now.
+    portability: bool,
+    lookups: Vec<Lookup>,
     routes: Routes,
-    /// Translation by egress trunk.
+    /// By egress trunk.
     translate: Numbers,
 }
 
 impl Policy for Standard {
+    fn describe() -> Manifest {
+        Manifest::default().table("*")
+    }
+
     fn configure(text: &str) -> Result<Self, Vec<Fault>> {
         dial_plan::read(text)
+    }
+
+    fn headers(&self) -> Vec<String> {
+        self.headers.clone()
     }
 
     fn decide(&self, query: &Query) -> Verdict {

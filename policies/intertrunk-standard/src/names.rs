@@ -10,21 +10,23 @@ pub(crate) const ANY: &str = "*";
 /// Names of trunks, and where they are written.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Trunks(Spanned<OneOrMany<String>>);
+pub(crate) struct Trunks(Spanned<OneOrMany<Box<str>>>);
 
 impl Trunks {
-    pub(crate) fn names(&self) -> &[String] {
+    pub(crate) fn names(&self) -> &[Box<str>] {
         &self.0.get_ref().0
     }
 
     /// Whether every trunk is meant.
     pub(crate) fn is_any(&self) -> bool {
-        self.names().iter().any(|name| name == ANY)
+        self.names().iter().any(|name| **name == *ANY)
     }
 
     /// Whether this trunk is meant.
     pub(crate) fn include(&self, trunk: &str) -> bool {
-        self.names().iter().any(|name| name == ANY || name == trunk)
+        self.names()
+            .iter()
+            .any(|name| **name == *ANY || **name == *trunk)
     }
 
     /// Where the names begin, in bytes of the dial plan.
@@ -36,6 +38,6 @@ impl Trunks {
 impl Default for Trunks {
     /// Every trunk: what a key that is left out means.
     fn default() -> Self {
-        Trunks(Spanned::new(0..0, OneOrMany(vec![ANY.to_owned()])))
+        Trunks(Spanned::new(0..0, OneOrMany(vec![ANY.into()])))
     }
 }

@@ -73,7 +73,7 @@ trunk = 'gw-a'
             ("normalize[0].called[3].too", Some(8)),
             ("route[0]", Some(11)),
             ("route[1]", Some(17)),
-            ("route[2]", Some(21)),
+            ("route[2].reject", Some(23)),
             ("route[3].match", Some(27)),
             ("route[4]", Some(30)),
             ("route[6]", Some(39)),
@@ -140,4 +140,84 @@ strip_plus = true
         ]
     );
     assert_eq!(faults[1].problem, "there is no trunk named \"gw-x\"");
+}
+
+/// Each mistake with the one line that it is told in.
+#[test]
+fn a_mistake_is_told_with_its_key_and_what_to_do() {
+    for (text, told) in [
+        (
+            "[[route]]\nname = 'a'\nprefx = '1'\nto = 'a'",
+            "line 3: route[0].prefx: unknown key `prefx`; did you mean `prefix`?",
+        ),
+        (
+            "[[trunk]]\nname = 'a'\nno_progress = '10ss'\n[[route]]\nname = 'a'\nto = 'a'",
+            "line 3: trunk[0].no_progress: \"10ss\" is no duration; write it like \"500ms\", \"10s\" or \"4h\"",
+        ),
+        (
+            "[[trunk]]\nname = 'a'\nring = '1h'\n[[route]]\nname = 'a'\nto = 'a'",
+            "line 1: trunk[0]: `ring`: this is too short or too long; write a duration from \"1s\" to \"10m\"",
+        ),
+        (
+            "[[route]]\nname = 'a'\nto = 'a'\nset_headers = { Contact = 'x' }",
+            "line 1: route[0]: the header \"Contact\" cannot be set or removed; headers that make the dialog are \
+             not for policies",
+        ),
+        (
+            "[[route]]\nname = 'a'\nto = 'a'\ncaller_id = '+1-425'",
+            "line 1: route[0]: `caller_id`: \"+1-425\" is no number; write digits, with or without + and ;ext=",
+        ),
+        (
+            "[[route]]\nname = 'a'\nto = 'a'\nwhen = 'night'",
+            "line 4: route[0].when: there is no calendar \"night\"; write [calendar.night]",
+        ),
+        (
+            "[global]\nusages = ['local', 'abroad']\n[[route]]\nname = 'a'\nusages = 'local'\nto = 'a'",
+            "line 2: global.usages: no route has the usage \"abroad\"; give it to a [[route]], or declare it in \
+             `usages` at the top",
+        ),
+        (
+            "usages = 'local'\n[[route]]\nname = 'a'\nusages = 'locl'\nto = 'a'",
+            "line 4: route[0].usages: there is no usage \"locl\"; add it to `usages` at the top",
+        ),
+        (
+            "[[route]]\nname = 'a'\nto = 'a'\npass = true",
+            "line 1: route[0]: there is both a `to` and a `pass`; leave one out",
+        ),
+        (
+            "[[route]]\nname = 'a'\norder = 'random'\nreject = 403",
+            "line 1: route[0]: there are no trunks to put in order; leave `order` and `parallel` out",
+        ),
+        (
+            "[[route]]\nname = 'a'\nto = [{ trunk = 'a', wieght = 3 }]",
+            "line 3: route[0].to[0].wieght: unknown key `wieght`; did you mean `weight`?",
+        ),
+        (
+            "[[route]]\nname = 'a'\nto = []",
+            "line 3: route[0].to: this names no trunk; list the trunks to try",
+        ),
+        (
+            "[[route]]\nname = 'a'\nlength = 3\nlength_max = 4\nto = 'a'",
+            "line 1: route[0]: there is both a `length` and a bound on it; leave one out",
+        ),
+        (
+            "[[route]]\nname = 'a'\nreject = { code = 403, cause = 200 }",
+            "line 3: route[0].reject: 200 is no Q.850 cause; use one from 1 to 127",
+        ),
+        (
+            "[[block]]\nname = 'a'\n[[route]]\nname = 'a'\nto = 'a'",
+            "line 1: block[0]: this block is about nobody; add `caller`, `table`, or `anonymous = true`",
+        ),
+        (
+            "[[unassigned]]\nname = 'a'\nstart = '20'\nend = '19'\n[[route]]\nname = 'a'\nto = 'a'",
+            "line 1: unassigned[0]: there is no number from 20 to 19; write the lower one first, both of one length",
+        ),
+        (
+            "[[emergency]]\nnumber = '911'\n[[route]]\nname = 'a'\nto = 'a'",
+            "line 1: emergency[0]: a call for help must go somewhere; write `to` or `usages`",
+        ),
+    ] {
+        let faults: Vec<String> = faults_of(text).iter().map(ToString::to_string).collect();
+        assert_eq!(faults, [told], "{text}");
+    }
 }

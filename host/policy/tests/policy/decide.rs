@@ -96,6 +96,30 @@ fn headers_come_from_the_invite_by_the_manifest() {
 }
 
 #[test]
+fn settings_ask_for_headers_of_their_own() {
+    let dialplan = "[[route]]\nname = 'seven'\nheader = { name = 'X-Account', prefix = '7' }\nto = 'gw-b'\n\
+                    [[route]]\nname = 'others'\nto = 'gw-a'";
+    let mut runner = Runner::new(&ENGINE);
+    for (settings, expected) in [
+        (dialplan, "gw-b"),
+        ("[[route]]\nname = 'others'\nto = 'gw-a'", "gw-a"),
+    ] {
+        let slot = live(&STANDARD, settings, options());
+        let mut question = query("100");
+        question.call.headers = ["X-Other", "x-account"]
+            .map(|name| HeaderField {
+                name: name.to_owned(),
+                value: "7".to_owned(),
+            })
+            .into();
+        let answer = runner.decide(&slot, None, &mut question, None, &world());
+        assert_eq!(trunks(&answer), [expected]);
+        let passed = question.call.headers.len();
+        assert_eq!(passed, usize::from(settings == dialplan));
+    }
+}
+
+#[test]
 fn a_core_module_loads_as_its_component_does() {
     let built = build::build(&folder("extensions"), None).unwrap();
     let core = std::fs::read(&built.module).unwrap();

@@ -1,0 +1,147 @@
+//! Outside sources that are asked about a number before it is routed.
+
+use intertrunk_sdk::rules::{Expr, Pattern, PatternKeys};
+use intertrunk_sdk::{Cause, Inquiry, LookUp, Verdict, because, checked};
+use serde::{Deserialize, Deserializer};
+
+use crate::Standard;
+use crate::call::Call;
+use crate::names::Trunks;
+use crate::values::{Duration, Names, include};
+
+/// A `[[lookup]]` of the dial plan.
+pub(crate) struct Lookup {
+    source: Box<str>,
+    called: Pattern,
+    pub(crate) from: Trunks,
+    pub(crate) site: Names,
+    timeout_ms: Option<u32>,
+    becomes: Becomes,
+}
+
+/// What an answer is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Becomes {
+    #[default]
+    RoutingNumber,
+    Called,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LookupKeys {
+    source: Box<str>,
+    #[serde(default)]
+    prefix: Names,
+    #[serde(default, rename = "match")]
+    expr: Option<Expr>,
+    #[serde(default)]
+    except: Names,
+    #[serde(default)]
+    length: Option<u16>,
+    #[serde(default)]
+    length_min: Option<u16>,
+    #[serde(default)]
+    length_max: Option<u16>,
+    #[serde(default)]
+    from: Trunks,
+    #[serde(default)]
+    site: Names,
+    #[serde(default)]
+    timeout: Option<Duration>,
+    #[serde(default)]
+    becomes: Becomes,
+}
+
+impl TryFrom<LookupKeys> for Lookup {
+    type Error = String;
+
+    fn try_from(keys: LookupKeys) -> Result<Self, String> {
+        let pattern = PatternKeys {
+            prefix: keys.prefix,
+            expr: keys.expr,
+            except: keys.except,
+            length: keys.length,
+            length_min: keys.length_min,
+            length_max: keys.length_max,
+        };
+        let timeout = keys.timeout.map(|it| it.within("10ms", "5s"));
+        Ok(Lookup {
+            source: keys.source,
+            called: pattern.try_into()?,
+            from: keys.from,
+            site: keys.site,
+            timeout_ms: timeout.transpose()?,
+            becomes: keys.becomes,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Lookup {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        checked::<LookupKeys, _, _>(deserializer)
+    }
+}
+
+impl Lookup {
+    fn is_about(&self, call: &Call<'_>) -> bool {
+        let is_of_site = |site| include(&self.site.0, site);
+        self.from.include(call.origin)
+            && (self.site.0.is_empty() || call.origin_site().is_some_and(is_of_site))
+            && self.called.matches(&call.called)
+    }
+}
+
+impl Standard {
+    /// Asks about a new call; takes in what was answered.
+    pub(crate) fn look_up(&self, call: &mut Call<'_>) -> Option<Verdict> {
+        let about = |it: &&Lookup| it.is_about(call);
+        let asked: Vec<&Lookup> = self.lookups.iter().filter(about).collect();
+        if asked.is_empty() {
+            return None;
+        }
+        let key = call.called.to_string();
+        match call.query.cause {
+            Cause::NewCall => {
+                let look_up = |it: &Lookup| LookUp {
+                    source: it.source.to_string(),
+                    key: key.clone(),
+                    timeout_ms: it.timeout_ms,
+                };
+                because!("{key} is looked up first");
+                let look_ups = asked.into_iter().map(look_up).collect();
+                let cookie = Vec::new();
+                return Some(Verdict::Inquire(Inquiry { look_ups, cookie }));
+            }
+            Cause::Answered(_) => {}
+            // What it was is not told with the answers.
+            Cause::Exhausted(_) | Cause::Redirected(_) | Cause::Transferred(_) => return None,
+        }
+        for lookup in asked {
+            let answer = call.query.answer(&lookup.source, &key).map(str::trim);
+            let Some(answer) = answer.filter(|answer| !answer.is_empty()) else {
+                because!("{} says nothing of {key}", lookup.source);
+                continue;
+            };
+            let number = user_of(answer).to_owned();
+            because!("{} says {answer} of {key}", lookup.source);
+            if lookup.becomes == Becomes::Called {
+                call.called = number.clone().into();
+            }
+            call.routed = number.into();
+        }
+        None
+    }
+}
+
+/// The user of a SIP URI, the number of a tel URI, or what it is.
+fn user_of(answer: &str) -> &str {
+    let rest = ["sip:", "sips:", "tel:"]
+        .iter()
+        .find_map(|it| answer.strip_prefix(it));
+    let Some(rest) = rest else {
+        return answer;
+    };
+    rest.split(['@', ';']).next().unwrap_or(rest)
+}

@@ -9,6 +9,7 @@ use intertrunk_policy::{Row, TrunkFacts, World};
 use intertrunk_proto::Snapshot;
 use intertrunk_proto::trunk::{Health, Trunk};
 
+use crate::clock::Clock;
 use crate::tables::Tables;
 
 /// The world of one configuration.
@@ -16,25 +17,47 @@ use crate::tables::Tables;
 pub struct Live {
     snapshot: Arc<Snapshot>,
     tables: Arc<Tables>,
+    clock: Clock,
 }
 
 impl Live {
     /// The world as this configuration and the state of its trunks have it.
-    pub fn new(snapshot: Arc<Snapshot>, tables: Arc<Tables>) -> Live {
-        Live { snapshot, tables }
+    pub fn new(snapshot: Arc<Snapshot>, tables: Arc<Tables>, clock: Clock) -> Live {
+        Live {
+            snapshot,
+            tables,
+            clock,
+        }
+    }
+
+    fn facts(&self, trunk: &Trunk) -> TrunkFacts {
+        let sums = trunk.sums(self.clock.now());
+        TrunkFacts {
+            name: trunk.name.to_string(),
+            kind: trunk.kind,
+            site: trunk.site.clone(),
+            tags: trunk.tags.clone(),
+            health: trunk.state.health(),
+            active: trunk.state.active(),
+            limit: trunk.calls_max,
+            answered_permille: sums.asr_permille(),
+            pdd_ms: sums.pdd_mean_ms(),
+        }
     }
 }
 
 impl World for Live {
     fn trunk(&self, name: &str) -> Option<TrunkFacts> {
-        self.snapshot.trunk_named(name).map(|trunk| facts(trunk))
+        self.snapshot
+            .trunk_named(name)
+            .map(|trunk| self.facts(trunk))
     }
 
     fn trunks(&self) -> Vec<TrunkFacts> {
         self.snapshot
             .trunks
             .iter()
-            .map(|trunk| facts(trunk))
+            .map(|trunk| self.facts(trunk))
             .collect()
     }
 
@@ -50,21 +73,6 @@ impl World for Live {
         self.tables
             .named(table)
             .map_or_else(Vec::new, |t| t.prefixes(key).cloned().collect())
-    }
-}
-
-fn facts(trunk: &Trunk) -> TrunkFacts {
-    TrunkFacts {
-        name: trunk.name.to_string(),
-        kind: trunk.kind,
-        site: trunk.site.clone(),
-        tags: trunk.tags.clone(),
-        health: trunk.state.health(),
-        active: trunk.state.active(),
-        limit: trunk.calls_max,
-        // Not measured in this version: a policy sees every trunk as answering well.
-        answered_permille: 1000,
-        pdd_ms: 0,
     }
 }
 

@@ -6,10 +6,12 @@
 
 mod answered;
 mod attended;
+mod capacity;
 mod chained;
 mod connections;
 mod dead_peers;
 mod forbidden;
+mod health;
 mod identity;
 mod overload;
 mod oversize;

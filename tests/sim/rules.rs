@@ -12,6 +12,7 @@ pub const REST: Duration = Duration::from_secs(20_000);
 
 /// Lets the world come to rest and collects every rule that is broken.
 pub fn settle(world: &mut World) -> Vec<String> {
+    world.unwatch();
     world.run(REST);
     end_calls_of_the_dead(world);
     let mut broken = std::mem::take(&mut world.broken);
@@ -49,6 +50,7 @@ fn end_calls_of_the_dead(world: &mut World) {
 
 /// The same, but only what is the host's own: whatever its peers do and whatever is lost.
 pub fn settle_host(world: &mut World) -> Vec<String> {
+    world.unwatch();
     world.run(REST);
     // A mangled BYE that comes first takes the place of the real one: such a call is up until an
     // operator ends it.

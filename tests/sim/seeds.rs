@@ -8,8 +8,10 @@ use std::env;
 use std::panic::catch_unwind;
 use std::time::Duration;
 
-use intertrunk_proto::trunk::{Health, Redirects, Trunk};
-use intertrunk_proto::{Event, Input, Limits, Rng};
+use intertrunk_proto::trunk::{
+    Balance, Breaker, Health, HealthRules, Options, Quality, Rate, Redirects, Soak, Trunk,
+};
+use intertrunk_proto::{Event, Input, Limits, Rng, TrunkId};
 use sim::reference::Reference;
 use sim::reference::transfers::Transfers;
 use sim::ua::random_renegotiation;
@@ -241,11 +243,12 @@ fn random_world(seed: u64, callers: Callers) -> (World, Weather) {
             delay_ms: 1 + pick(300),
         },
     };
-    let trunks: fn(&mut Trunk) = match pick(6) {
+    let trunks: fn(&mut Trunk) = match pick(8) {
         0 | 1 => |trunk| trunk.calls_out_max = Some(1),
         2 => |trunk| trunk.redirects = Redirects::Follow,
         3 => |trunk| trunk.transfers.takes_refer = trunk.name.ends_with('a'),
         4 => |trunk| trunk.transfers.takes_refer = true,
+        5 | 6 => well_watched,
         _ => |_| {},
     };
     let mut world = World::with_trunks(seed, weather, Mood::Random, trunks);
@@ -284,6 +287,43 @@ fn random_world(seed: u64, callers: Callers) -> (World, Weather) {
         disturb(&mut world, &mut pick);
     }
     (world, weather)
+}
+
+/// Asked often, broken early, demoted soon, slow to come back, and called not too fast.
+fn well_watched(trunk: &mut Trunk) {
+    // All are this shard's.
+    trunk.id = TrunkId(trunk.id.0 * 3 + 1);
+    trunk.health = HealthRules {
+        options: Some(Options {
+            interval: Some(ms(2_000)),
+            down_interval: ms(1_000),
+            timeout: ms(700),
+            down_after: 2,
+            ..Options::default()
+        }),
+        breaker: Some(Breaker {
+            failures: 2,
+            retry: ms(3_000),
+        }),
+        quality: Some(Quality {
+            window: ms(12_000),
+            calls_min: 2,
+            asr_min: Some(60),
+            ner_min: None,
+            pdd_max: None,
+            acd_min: None,
+        }),
+        soak: Some(Soak {
+            share: 50,
+            good: 2,
+            time: ms(10_000),
+        }),
+    };
+    trunk.rates.both = Some(Rate {
+        per_second: 1,
+        burst: 2,
+    });
+    trunk.balance = Balance::LeastCalls;
 }
 
 /// A user agent wants the place of one of its dialogs, or of any that it was ever in.
@@ -407,6 +447,7 @@ struct Seen {
     attempts_failed: u64,
     fallbacks: u64,
     late_answers: u64,
+    changes_of_health: u64,
     codes: BTreeMap<u16, u64>,
 }
 
@@ -419,6 +460,7 @@ impl Seen {
                 Event::AttemptFailed { .. } => self.attempts_failed += 1,
                 Event::Decided { fault: Some(_), .. } => self.fallbacks += 1,
                 Event::LateAnswer => self.late_answers += 1,
+                Event::TrunkHealth { .. } => self.changes_of_health += 1,
                 Event::CallEnded(r) => *self.codes.entry(r.final_code).or_default() += 1,
                 _ => {}
             }
@@ -433,6 +475,7 @@ impl Seen {
             self.attempts_failed,
             self.fallbacks,
             self.late_answers,
+            self.changes_of_health,
         ];
         assert!(counts.iter().all(|n| *n > 20), "too quiet: {self:?}");
         for code in [200, 403, 404, 408, 486, 487, 503, 603] {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use intertrunk_proto::ask::{Answer, LookUp, Pin, Query};
 use intertrunk_proto::target::{Resolved, Target};
-use intertrunk_proto::trunk::{Trunk, TrunkKind, TrunkState};
+use intertrunk_proto::trunk::{HealthRules, Trunk, TrunkKind, TrunkState};
 use intertrunk_proto::{
     AskId, B2bua, CallId, Event, Fallback, Flow, Input, Instant, Limits, Output, PolicyId, Record,
     Rng, Snapshot,
@@ -208,6 +208,22 @@ impl World {
         edit(&mut snapshot);
         self.snapshot = Arc::new(snapshot);
         self.input(Input::Config(Arc::clone(&self.snapshot)));
+    }
+
+    /// Nobody is asked how it is any more: whoever is watched is never at rest.
+    pub fn unwatch(&mut self) {
+        if self
+            .snapshot
+            .trunks
+            .iter()
+            .any(|t| t.health != HealthRules::default())
+        {
+            self.restrain(|s| {
+                for trunk in &mut s.trunks {
+                    Arc::make_mut(trunk).health = HealthRules::default();
+                }
+            });
+        }
     }
 
     /// What DNS says of a trunk's peer from now on: addresses with their priorities.

@@ -11,6 +11,7 @@
 mod replaces;
 mod shed;
 mod told;
+mod watch;
 
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use intertrunk_sip::{
 };
 use slotmap::SlotMap;
 
-use self::told::tell;
+use self::watch::Watch;
 use crate::ask::{Answer, Answered};
 use crate::call::{Arrival, Call, CallKey, InDialog, LegId, Q850, allow, q850_of};
 use crate::core::Core;
@@ -28,13 +29,13 @@ use crate::dialog::session_timer::is_too_small;
 use crate::event::{DropCause, Event};
 use crate::io::{AskId, CallId, Flow, Input, Output};
 use crate::listener::Transport;
-use crate::overload::Gate;
+use crate::overload::{Gate, Load};
 use crate::rng::origin_of;
 use crate::snapshot::Snapshot;
 use crate::time::Instant;
 use crate::timer::TimerOwner;
-use crate::transaction::{Incoming, Told};
-use crate::trunk::{Direction, Seat, Trunk};
+use crate::transaction::Incoming;
+use crate::trunk::{Direction, Full, Seat, Trunk, Wish};
 use crate::view::CallView;
 use crate::{hops, query};
 
@@ -45,6 +46,7 @@ pub struct B2bua {
     calls: SlotMap<CallKey, Call>,
     draining: bool,
     gate: Gate,
+    watch: Watch,
     read_limits: intertrunk_sip::Limits,
 }
 
@@ -60,13 +62,16 @@ impl B2bua {
     ) -> B2bua {
         let core = Core::new(snapshot, shard, shards, seed, call_id_key);
         let read_limits = intertrunk_sip::Limits::default();
-        B2bua {
+        let mut b2bua = B2bua {
             core,
             calls: SlotMap::with_key(),
             draining: false,
             gate: Gate::default(),
+            watch: Watch::default(),
             read_limits,
-        }
+        };
+        b2bua.watch_all();
+        b2bua
     }
 
     /// Something happened. Drain [`B2bua::poll_output`] afterwards.
@@ -77,9 +82,18 @@ impl B2bua {
             Input::TransmitFailed(id) => self.core.transmit_failed(id),
             Input::Answered { ask, answer } => self.answered(ask, *answer),
             Input::Inquired { ask, answers } => self.inquired(ask, answers),
-            Input::Config(snapshot) => self.core.snapshot = snapshot,
-            Input::Drain => self.draining = true,
-            Input::Resume => self.draining = false,
+            Input::Config(snapshot) => {
+                self.core.snapshot = snapshot;
+                self.watch_all();
+            }
+            Input::Drain => {
+                self.draining = true;
+                self.watch_rests(true);
+            }
+            Input::Resume => {
+                self.draining = false;
+                self.watch_rests(false);
+            }
             Input::EndCall(id) => self.end_call(id),
             Input::Timeout => {}
         }
@@ -316,7 +330,10 @@ impl B2bua {
         }
         match request.method() {
             Method::Invite => self.invite(flow, request, &trunk),
-            Method::Options => self.answer(flow, &request, 200),
+            Method::Options => {
+                let code = self.options_code(flow, &trunk);
+                self.answer(flow, &request, code);
+            }
             Method::Ack
             | Method::Bye
             | Method::Cancel
@@ -338,6 +355,11 @@ impl B2bua {
         let policy = self.core.snapshot.policy(trunk.policy).cloned();
         let origin = origin_of(&invite, self.core.call_id_key);
         let secure = self.core.snapshot.listeners.transport(flow.listener) == Transport::Tls;
+        let emergency = self
+            .core
+            .snapshot
+            .emergency
+            .is_called_by(invite.request_uri());
         let code = if !is_callable(&invite) || (is_sips(&invite) && !secure) {
             Some(416)
         } else if self.core.origins.contains(&origin) {
@@ -354,7 +376,7 @@ impl B2bua {
         } else if invite.contact().is_none() {
             // Without a Contact there is nobody to send the BYE to (RFC 3261 §8.1.1.8).
             Some(400)
-        } else if self.draining {
+        } else if self.draining && !emergency {
             Some(503)
         } else {
             None
@@ -373,12 +395,21 @@ impl B2bua {
         if self.gate.shed.has(origin, self.core.now) {
             return self.shed_again(flow, &invite);
         }
-        if let Err(load) = self.admit(&invite) {
+        if let Err(load) = self.admit(emergency) {
             return self.shed(flow, &invite, load);
         }
-        let seat = Seat::take(trunk, Direction::In);
-        let (Some(policy), Some(seat)) = (policy, seat) else {
-            return self.answer(flow, &invite, 503);
+        let wish = Wish {
+            direction: Direction::In,
+            emergency,
+            now: self.core.now,
+        };
+        let seat = Seat::take(trunk, wish);
+        self.core.mind_limit(trunk);
+        let (policy, seat) = match (policy, seat) {
+            (Some(policy), Ok(seat)) => (policy, seat),
+            // From its bytes alone, as under overload: these come in floods.
+            (_, Err(Full::Rate)) => return self.shed(flow, &invite, Load::Trunk),
+            _ => return self.answer(flow, &invite, 503),
         };
         let trunk = Arc::clone(trunk);
         let core = &mut self.core;
@@ -505,24 +536,7 @@ impl B2bua {
                         call.clock(at, &mut self.core);
                     }
                 }
-            }
-        }
-    }
-
-    fn tell_owners(&mut self) {
-        while let Some(told) = self.core.table.next_told() {
-            let key = match &told {
-                Told::Response { owner, .. }
-                | Told::TimedOut { owner }
-                | Told::Unsendable { owner }
-                | Told::ClientOver { owner } => owner.call(),
-                Told::ServerOver { call } => *call,
-            };
-            if let Some(call) = self.calls.get_mut(key) {
-                tell(call, told, &mut self.core);
-                if call.is_gone() {
-                    self.remove(key);
-                }
+                TimerOwner::Trunk(trunk) => self.watch_clock(trunk, at),
             }
         }
     }
@@ -539,7 +553,7 @@ impl B2bua {
 
 /// Whether the Request-URI is one that we can call: emergency services are (RFC 5031).
 fn is_callable(invite: &Message) -> bool {
-    !unsupported_scheme(invite) || query::is_emergency(invite.request_uri())
+    !unsupported_scheme(invite) || query::is_emergency_service(invite.request_uri())
 }
 
 /// Secure all the way (RFC 3261 §26.2.2) is what only TLS can promise.

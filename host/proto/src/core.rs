@@ -9,12 +9,13 @@ use intertrunk_sip::Token;
 
 use crate::call::{CallKey, LegId};
 use crate::event::Event;
-use crate::io::{AskId, Flow, ListenerId, Output};
+use crate::io::{AskId, Flow, ListenerId, Output, TrunkId};
 use crate::rng::{Rng, owner_shard};
 use crate::snapshot::Snapshot;
 use crate::time::Instant;
 use crate::timer::{Alarm, NAP_MAX, TimerOwner, Timers};
 use crate::transaction::{Env, ServerKey, Table};
+use crate::trunk::Trunk;
 
 /// The common part of one shard.
 #[derive(Debug)]
@@ -86,6 +87,25 @@ impl Core {
     /// States a fact.
     pub(crate) fn event(&mut self, event: Event) {
         self.out.push_back(Output::Event(event));
+    }
+
+    /// Looks how a trunk is, and tells of a change. Of several shards that see one, one tells.
+    pub(crate) fn appraise(&mut self, trunk: TrunkId) {
+        let Some(found) = self.snapshot.trunk(trunk) else {
+            return;
+        };
+        let (health, why) = found.appraise(self.now);
+        if found.state.set_measured(health) != health {
+            self.event(Event::TrunkHealth { trunk, health, why });
+        }
+    }
+
+    /// Tells of a trunk that has come near one of its limits, or is no longer.
+    pub(crate) fn mind_limit(&mut self, trunk: &Trunk) {
+        if let Some(near) = trunk.mind_limit() {
+            let trunk = trunk.id;
+            self.event(Event::TrunkNearLimit { trunk, near });
+        }
     }
 
     /// Makes sure that a call is woken in time; sooner if its deadline is far, so that a call that

@@ -7,6 +7,7 @@ use crate::ask::{PolicyFault, Tag};
 use crate::io::{CallId, Flow, TrunkId};
 use crate::overload::Load;
 use crate::time::Instant;
+use crate::trunk::{Ailment, Health};
 
 /// Why bytes were thrown away without an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -244,6 +245,22 @@ pub enum Event {
         load: Load,
         /// Given once a second at most: how many there were since it was given last.
         since_told: Option<u64>,
+    },
+    /// A trunk is better or worse than before.
+    TrunkHealth {
+        /// Which.
+        trunk: TrunkId,
+        /// How it is now.
+        health: Health,
+        /// Why, if it is not well.
+        why: Option<Ailment>,
+    },
+    /// A trunk has come near one of its limits, or is no longer.
+    TrunkNearLimit {
+        /// Which.
+        trunk: TrunkId,
+        /// Whether it is near.
+        near: bool,
     },
     /// Bytes were thrown away.
     Dropped {

@@ -10,6 +10,7 @@ mod call;
 mod certificate;
 mod core;
 mod dialog;
+mod emergency;
 mod event;
 mod hops;
 mod io;
@@ -31,6 +32,7 @@ mod within;
 
 pub use b2bua::B2bua;
 pub use call::Dialled;
+pub use emergency::Emergency;
 pub use event::{AttemptRecord, DropCause, EndedBy, Event, LadderStep, LadderWhat, Record};
 pub use io::{
     AskId, CallId, Connection, Flow, Input, ListenerId, Output, PolicyId, TransmitId, TrunkId,

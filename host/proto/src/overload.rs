@@ -69,6 +69,8 @@ pub enum Load {
     Lag,
     /// The shard's mailbox is full.
     Mailbox,
+    /// New calls of one trunk come faster than they may.
+    Trunk,
 }
 
 impl Load {
@@ -79,6 +81,7 @@ impl Load {
             Load::Rate => "rate",
             Load::Lag => "lag",
             Load::Mailbox => "mailbox",
+            Load::Trunk => "trunk",
         }
     }
 }

@@ -29,7 +29,7 @@ pub fn of_invite(invite: &Message, ingress: &Trunk, source: SocketAddr, call: &s
     let facts = CallFacts {
         id: call.to_owned(),
         ingress: ingress.name.to_string(),
-        emergency: is_emergency(invite.request_uri()),
+        emergency: is_emergency_service(invite.request_uri()),
         privacy: privacy(invite, &caller),
         request_uri,
         caller,
@@ -77,7 +77,7 @@ pub fn of_numbers(
                 value: value.clone(),
             })
             .collect(),
-        emergency: is_emergency(to),
+        emergency: is_emergency_service(to),
         ..CallFacts::default()
     };
     Query {
@@ -178,11 +178,16 @@ fn party_of_uri(text: &str, display: Option<&str>) -> Party {
 
 /// Whom an INVITE asks for: the user part of its Request-URI as a policy sees it.
 pub(crate) fn asked(invite: &Message) -> String {
-    party_of_uri(invite.request_uri(), None).user
+    asked_by(invite.request_uri())
+}
+
+/// The user part of a URI as a policy sees it.
+pub(crate) fn asked_by(uri: &str) -> String {
+    party_of_uri(uri, None).user
 }
 
 /// RFC 5031: emergency services are a URN, such as `urn:service:sos.fire`.
-pub(crate) fn is_emergency(request_uri: &str) -> bool {
+pub(crate) fn is_emergency_service(request_uri: &str) -> bool {
     let sos = "urn:service:sos";
     let head = request_uri.get(..sos.len());
     head.is_some_and(|head| head.eq_ignore_ascii_case(sos))

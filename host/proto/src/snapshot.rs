@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::certificate::shared_certificate;
+use crate::emergency::Emergency;
 use crate::io::{Flow, ListenerId, PolicyId, TrunkId};
 use crate::limits::Limits;
 use crate::listener::{Listener, Listeners};
@@ -109,6 +110,8 @@ pub struct Snapshot {
     pub limits: Limits,
     /// When new calls are refused.
     pub overload: Overload,
+    /// Calls for help.
+    pub emergency: Emergency,
     /// Timer values.
     pub timers: Timers,
     /// Whether explanations are kept for live calls.
@@ -140,6 +143,7 @@ impl Snapshot {
             policies: policies.into_iter().map(Arc::new).collect(),
             limits: Limits::default(),
             overload: Overload::default(),
+            emergency: Emergency::default(),
             timers: Timers::default(),
             explain: true,
         })

@@ -4,15 +4,17 @@
 //! DNS: whoever does replaces the list, and calls take what is there. A mark belongs to an address,
 //! never to the name or to the trunk's other peers (K6).
 
+mod mark;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
 use crate::rng::Rng;
 use crate::time::Instant;
+
+pub use mark::Mark;
 
 /// One address that requests may be sent to.
 #[derive(Clone, Debug)]
@@ -44,31 +46,6 @@ impl Target {
     /// Whether it is tried last at the moment.
     pub fn is_failing(&self, now: Instant) -> bool {
         self.mark.until().is_some_and(|until| until > now)
-    }
-}
-
-/// Says until when a target is tried last. Shared by all shards; survives new answers of DNS.
-#[derive(Debug, Default)]
-pub struct Mark(AtomicU64);
-
-impl Mark {
-    /// The target failed: it is tried last for this long.
-    pub fn set(&self, now: Instant, rest: Duration) {
-        self.0.store((now + rest).as_micros(), Ordering::Relaxed);
-    }
-
-    /// The target answered.
-    pub fn clear(&self) {
-        // Nearly always clear: reading leaves the line shared between shards.
-        if self.0.load(Ordering::Relaxed) != 0 {
-            self.0.store(0, Ordering::Relaxed);
-        }
-    }
-
-    /// When the mark loses its meaning; `None` if there is none.
-    pub fn until(&self) -> Option<Instant> {
-        let micros = self.0.load(Ordering::Relaxed);
-        (micros != 0).then(|| Instant::from_micros(micros))
     }
 }
 
@@ -137,33 +114,33 @@ impl Targets {
         for equals in resolved.targets.chunk_by(|a, b| a.priority == b.priority) {
             let start = order.len();
             order.extend_from_slice(equals);
-            draw(&mut order[start..], rng);
+            draw(&mut order[start..], |target| target.weight.into(), rng);
         }
     }
 }
 
-/// Puts targets of equal priority in an order drawn by weight: a target comes first with the
-/// probability of its share of all weights, and so on with those that are left. Those without
-/// weight come first hardly ever, but they do (RFC 2782).
-fn draw(equals: &mut [Target], rng: &mut Rng) {
+/// Puts equals in an order drawn by weight (RFC 2782): one comes first with the probability of its
+/// share of all weights, and so on with those that are left. Those without weight come first hardly
+/// ever, but they do. Draws nothing where there is nothing to choose.
+pub(crate) fn draw<T>(equals: &mut [T], weight: impl Fn(&T) -> u64, rng: &mut Rng) {
     // So that a draw of 0 takes one without weight.
-    equals.sort_by_key(|t| t.weight != 0);
+    equals.sort_by_key(|t| weight(t) != 0);
     for place in 0..equals.len().saturating_sub(1) {
         let left = &equals[place..];
-        let sum: u64 = left.iter().map(|t| u64::from(t.weight)).sum();
+        let sum: u64 = left.iter().map(&weight).sum();
         let chosen = match sum {
             0 => usize::try_from(rng.next_u64() % left.len() as u64).expect("it is below a usize"),
-            _ => reaching(left, rng.next_u64() % (sum + 1)),
+            _ => reaching(left.iter().map(&weight), rng.next_u64() % (sum + 1)),
         };
         equals[place..=place + chosen].rotate_right(1);
     }
 }
 
-/// The first target whose running sum of weights reaches `drawn`.
-fn reaching(targets: &[Target], drawn: u64) -> usize {
+/// The place of the first whose running sum of weights reaches `drawn`.
+fn reaching(mut weights: impl Iterator<Item = u64>, drawn: u64) -> usize {
     let mut sum = 0;
-    let reached = targets.iter().position(|t| {
-        sum += u64::from(t.weight);
+    let reached = weights.position(|weight| {
+        sum += weight;
         sum >= drawn
     });
     reached.expect("what is drawn is at most the sum of all weights")

@@ -8,6 +8,7 @@ use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use crate::call::CallKey;
+use crate::io::TrunkId;
 use crate::time::Instant;
 use crate::transaction::{ClientKey, ServerKey};
 
@@ -21,6 +22,7 @@ pub(crate) enum TimerOwner {
     Client(ClientKey),
     Server(ServerKey),
     Call(CallKey),
+    Trunk(TrunkId),
 }
 
 /// The entry that an owner has in the queue.

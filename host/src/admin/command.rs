@@ -7,12 +7,12 @@ use std::fmt::Write;
 
 use intertrunk_policy::{CanaryRules, GenerationInfo};
 use intertrunk_proto::CallId;
-use intertrunk_proto::trunk::Health;
+use intertrunk_proto::trunk::{Sums, Switch, Trunk};
 use serde::Serialize;
 
 use super::view::{
     CallLine, DiffView, EndedCall, HeldView, ListenerView, LiveCall, PolicyView, StatusView, Time,
-    TrunkView, Why,
+    TrunkView, Why, alarms,
 };
 use crate::audit::{Deed, Who};
 use crate::node::{ChangeFault, Node, Unresponsive};
@@ -32,7 +32,7 @@ pub enum Command {
     /// All trunks.
     Trunks,
     /// Let this trunk take new calls, or not. Calls that are up go on.
-    Trunk(String, Health),
+    Trunk(String, Switch),
     /// All calls that are up.
     Calls,
     /// One call, up or ended lately.
@@ -127,9 +127,10 @@ impl Command {
             | Command::Why(_)
             | Command::Policies
             | Command::Diff(_) => return None,
-            Command::Trunk(name, health) => match health {
-                Health::Up | Health::Degraded => Deed::of("trunk-enable", name),
-                Health::Down | Health::Disabled => Deed::of("trunk-disable", name),
+            Command::Trunk(name, switch) => match switch {
+                Switch::Enabled => Deed::of("trunk-enable", name),
+                Switch::Draining => Deed::of("trunk-drain", name),
+                Switch::Disabled => Deed::of("trunk-disable", name),
             },
             Command::EndCall(call) => Deed::of("end-call", call.to_string()),
             Command::Stage(policy, _) => Deed::of("stage", policy),
@@ -170,7 +171,7 @@ impl Command {
             Command::Metrics => metrics(node),
             Command::Status => status(node),
             Command::Trunks => Ok(trunks(node)),
-            Command::Trunk(name, health) => trunk(node, &name, health),
+            Command::Trunk(name, switch) => trunk(node, &name, switch),
             Command::Calls => calls(node),
             Command::Call(call) => one_call(node, call),
             Command::Why(call) => why(node, call),
@@ -263,6 +264,7 @@ fn status(node: &Node) -> Result<Reply, Refusal> {
             .iter()
             .map(|slot| PolicyView::new(slot))
             .collect(),
+        alarms: alarms(&node.running().snapshot),
         counters: metrics::totals(node.counters()).into_iter().collect(),
     }))
 }
@@ -277,12 +279,16 @@ fn trunks(node: &Node) -> Reply {
     json(&trunks)
 }
 
-fn trunk(node: &Node, name: &str, health: Health) -> Result<Reply, Refusal> {
+fn trunk(node: &Node, name: &str, switch: Switch) -> Result<Reply, Refusal> {
     let snapshot = &node.running().snapshot;
     let trunk = snapshot.trunk_named(name);
     let trunk = trunk.ok_or_else(|| Refusal::UnknownTrunk(name.to_owned()))?;
-    trunk.state.set_health(health);
-    tracing::info!(trunk = name, ?health, "trunk switched by an operator");
+    trunk.state.set_switch(switch);
+    tracing::info!(
+        trunk = name,
+        now = switch.as_str(),
+        "trunk switched by an operator"
+    );
     Ok(json(&TrunkView::new(trunk, snapshot, node.clock().now())))
 }
 
@@ -347,6 +353,7 @@ fn metrics(node: &Node) -> Result<Reply, Refusal> {
             metrics::sample(&mut text, "intertrunk_trunk_calls", &labels, calls.into());
         }
     }
+    trunk_gauges(&mut text, node);
     metrics::head(
         &mut text,
         "intertrunk_policy_generation",
@@ -359,6 +366,46 @@ fn metrics(node: &Node) -> Result<Reply, Refusal> {
         metrics::sample(&mut text, "intertrunk_policy_generation", &labels, live);
     }
     Ok(Reply::Text(text))
+}
+
+/// How each trunk is: 0 up, 1 degraded, 2 down, 3 switched off; and how its calls ended lately.
+fn trunk_gauges(text: &mut String, node: &Node) {
+    let (running, now) = (node.running(), node.clock().now());
+    type Gauge = (&'static str, &'static str, fn(&Trunk, &Sums) -> u64);
+    let gauges: [Gauge; 5] = [
+        (
+            "intertrunk_trunk_health",
+            "0 up, 1 degraded, 2 down, 3 switched off by an operator.",
+            |trunk, _| trunk.state.health() as u64,
+        ),
+        (
+            "intertrunk_trunk_load_percent",
+            "Hundredths taken of the limit that it is nearest to; 0 without one.",
+            |trunk, _| trunk.load_percent().unwrap_or(0),
+        ),
+        (
+            "intertrunk_trunk_answered_permille",
+            "Answered calls of a thousand, lately.",
+            |_, sums| sums.asr_permille().into(),
+        ),
+        (
+            "intertrunk_trunk_effective_permille",
+            "Calls of a thousand that did not fail by the network, lately.",
+            |_, sums| sums.ner_permille().into(),
+        ),
+        (
+            "intertrunk_trunk_post_dial_delay_milliseconds",
+            "Mean time to the first sign of the called side, lately.",
+            |_, sums| sums.pdd_mean_ms().into(),
+        ),
+    ];
+    for (metric, help, read) in gauges {
+        metrics::head(text, metric, "gauge", help);
+        for trunk in &running.snapshot.trunks {
+            let labels = format!("trunk=\"{}\"", escaped(&trunk.name));
+            metrics::sample(text, metric, &labels, read(trunk, &trunk.sums(now)));
+        }
+    }
 }
 
 /// As Prometheus wants label values.

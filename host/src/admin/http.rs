@@ -19,7 +19,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use intertrunk_policy::CanaryRules;
 use intertrunk_proto::CallId;
-use intertrunk_proto::trunk::Health;
+use intertrunk_proto::trunk::Switch;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -43,15 +43,15 @@ pub fn router(node: Arc<Node>, token: Option<String>) -> Router {
         .route("/v1/trunks", get(plain(Command::Trunks)))
         .route(
             "/v1/trunks/{name}/enable",
-            post(named(|name| Command::Trunk(name, Health::Up))),
+            post(named(|name| Command::Trunk(name, Switch::Enabled))),
         )
         .route(
             "/v1/trunks/{name}/disable",
-            post(named(|n| Command::Trunk(n, Health::Disabled))),
+            post(named(|n| Command::Trunk(n, Switch::Disabled))),
         )
         .route(
             "/v1/trunks/{name}/drain",
-            post(named(|n| Command::Trunk(n, Health::Disabled))),
+            post(named(|n| Command::Trunk(n, Switch::Draining))),
         )
         .route("/v1/calls", get(plain(Command::Calls)))
         .route(

@@ -10,6 +10,7 @@ use intertrunk_policy::{Engine, GenerationInfo, World};
 use serde::Serialize;
 
 use super::{exit, say, say_json};
+use crate::clock::Clock;
 use crate::config::{self, Built, Fault, Interner, Severity};
 use crate::memory::{Memory, in_words};
 use crate::resolve;
@@ -74,7 +75,11 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 
 fn check_policies(built: &Built) -> anyhow::Result<Report> {
     let engine = Engine::new()?;
-    let live = Live::new(Arc::clone(&built.snapshot), Arc::clone(&built.tables));
+    let live = Live::new(
+        Arc::clone(&built.snapshot),
+        Arc::clone(&built.tables),
+        Clock::start(),
+    );
     let world: Arc<dyn World> = Arc::new(live);
     let failed = resolve::once(&built.dns, &built.named())?;
     let mut faults = built.warnings.clone();

@@ -23,6 +23,7 @@ use intertrunk_proto::trunk::Trunk;
 use intertrunk_proto::{Fallback, Policy, PolicyId, Snapshot, TrunkId, query};
 
 use super::{configuration, exit, say, say_json};
+use crate::clock::Clock;
 use crate::config::{Built, PolicySource};
 use crate::staging;
 use crate::world::{Live, WhatIf};
@@ -130,9 +131,14 @@ fn answer(built: &Built, args: &RouteArgs) -> anyhow::Result<Report> {
     for name in args.down.iter().chain(&args.full).chain(failed) {
         trunk(snapshot, name)?;
     }
-    let query = question(args, ingress)?;
+    let mut query = question(args, ingress)?;
+    query.call.emergency = snapshot.emergency.is_called_by(&args.to);
     let engine = Engine::new()?;
-    let base = Live::new(Arc::clone(&built.snapshot), Arc::clone(&built.tables));
+    let base = Live::new(
+        Arc::clone(&built.snapshot),
+        Arc::clone(&built.tables),
+        Clock::start(),
+    );
     let asking = Asking {
         args,
         built,
@@ -211,6 +217,17 @@ impl Asking<'_> {
                 continue;
             };
             self.report.fell_back(&policy.name, &fault);
+            let emergency = &self.snapshot.emergency.route;
+            if query.call.emergency && !emergency.is_empty() {
+                let verdict = Verdict::Connect(self.fallback_plan(emergency));
+                let judged = self.judge(verdict, None);
+                if !matches!(judged, Judged::Fault(_)) {
+                    self.report
+                        .note("emergency: by the configured route".to_owned());
+                    self.conclude(judged, &mut query);
+                    return Ok(self.report);
+                }
+            }
             match &policy.fallback {
                 Fallback::Reject(code) => {
                     self.report.reject_with(*code);

@@ -10,7 +10,7 @@ use super::dns::PeerName;
 use super::file::{AdminEntry, File};
 use super::intern::Interner;
 use super::read::{At, Place, Source, nearest};
-use super::{Admin, Built, PolicySource, listen, outside, policy, table, trunk};
+use super::{Admin, Built, PolicySource, emergency, listen, outside, policy, table, trunk};
 use crate::observe::journal::JournalRules;
 use crate::tables::Tables;
 use crate::transport::StreamRules;
@@ -41,6 +41,7 @@ pub fn build(source: &Source<'_>, file: &File, interner: &mut Interner) -> Optio
     let policies = policy::all(&names, &file.policies);
     let outside: Vec<_> = file.sources.iter().filter_map(outside::source).collect();
     let (trunks, asked) = trunk::all(&names, file, interner);
+    let emergency = emergency::resolve(&file.emergency, &names);
     let admin = file.admin.as_ref().and_then(|a| admin(source, a));
     if source.has_errors() {
         return None;
@@ -58,6 +59,7 @@ pub fn build(source: &Source<'_>, file: &File, interner: &mut Interner) -> Optio
     let mut snapshot = snapshot;
     let shards = file.shards.unwrap_or_else(cores);
     snapshot.timers.target_rest = file.dns.rest;
+    snapshot.emergency = emergency;
     snapshot.overload = file.overload.of_shard(shards);
     let instances: Vec<usize> = sources.iter().map(|p| p.options.memory_bytes).collect();
     snapshot.limits = {

@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use intertrunk_policy::Isolation;
 use intertrunk_proto::trunk::{
-    Balance, Extensions, HistoryForm, IdentityRules, Oversize, Redirects, TransferRules, Trunk,
-    TrunkKind,
+    Balance, Extensions, HealthRules, HistoryForm, IdentityRules, Oversize, Redirects,
+    TransferRules, Trunk, TrunkKind,
 };
 
+use super::capacity::{self, Capacity};
 use super::dns::{self, DnsEntry};
+use super::emergency::{self, EmergencyEntry};
+use super::health;
 use super::listen::{self, ListenEntry};
 use super::outside::{self, SourceEntry};
 use super::overload::{self, LimitsEntry, OverloadEntry};
@@ -33,6 +36,7 @@ pub struct File {
     pub audit_file: Option<String>,
     pub journal: Option<JournalEntry>,
     pub dns: DnsEntry,
+    pub emergency: EmergencyEntry,
     pub overload: OverloadEntry,
     pub limits: LimitsEntry,
 }
@@ -45,13 +49,12 @@ pub struct TrunkEntry {
     pub site: Option<String>,
     pub tags: Vec<String>,
     pub listens: Vec<At<String>>,
-    pub peers: Vec<At<PeerUri>>,
+    pub peers: Vec<At<PeerEntry>>,
     pub sources: Option<Vec<At<Match>>>,
     pub oversize: Oversize,
     pub policies: Vec<At<String>>,
-    pub calls_max: Option<u32>,
-    pub calls_in_max: Option<u32>,
-    pub calls_out_max: Option<u32>,
+    pub capacity: Capacity,
+    pub health: HealthRules,
     pub balance: Balance,
     pub no_progress: Duration,
     pub failover_codes: Vec<u16>,
@@ -61,6 +64,13 @@ pub struct TrunkEntry {
     pub pass_headers: Option<Vec<String>>,
     pub extensions: Extensions,
     pub pstn_to: Vec<At<String>>,
+}
+
+/// One of a trunk's `peers`.
+pub struct PeerEntry {
+    pub uri: PeerUri,
+    pub priority: u16,
+    pub weight: u16,
 }
 
 /// `[policy.name]`
@@ -106,7 +116,6 @@ pub struct AdminEntry {
     pub token_file: Option<At<String>>,
 }
 
-const CALLS: std::ops::RangeInclusive<i64> = 0..=u32::MAX as i64;
 const FINAL_CODES: std::ops::RangeInclusive<i64> = 400..=699;
 
 /// Reads the file; `None` if it is not TOML.
@@ -139,6 +148,9 @@ pub fn read(source: &Source<'_>) -> Option<File> {
         dns: root
             .section("dns")
             .map_or_else(DnsEntry::default, |s| dns::read(s, source)),
+        emergency: root
+            .section("emergency")
+            .map_or_else(EmergencyEntry::default, emergency::read),
         overload: root
             .section("overload")
             .map_or_else(OverloadEntry::default, |s| overload::read(s, source)),
@@ -176,7 +188,6 @@ fn trunk(s: Section<'_>) -> TrunkEntry {
     if let Some(at) = media.filter(|at| at.value) {
         s.no_effect(&at.place);
     }
-    s.without_effect(&["reserve_emergency", "max_cps", "burst", "options"]);
     let kinds = [
         ("pbx", TrunkKind::Pbx),
         ("pstn", TrunkKind::Pstn),
@@ -204,9 +215,8 @@ fn trunk(s: Section<'_>) -> TrunkEntry {
         sources: s.list("match", value::source_match),
         oversize: oversize(&s),
         policies: s.one_or_more("policy", value::name).unwrap_or_default(),
-        calls_max: s.number("max_calls", CALLS).map(|at| at.value),
-        calls_in_max: s.number("max_calls_in", CALLS).map(|at| at.value),
-        calls_out_max: s.number("max_calls_out", CALLS).map(|at| at.value),
+        capacity: capacity::read(&s),
+        health: health::read(&s),
         balance: balance(&s),
         no_progress: s
             .parsed("no_progress", value::duration(100..=180_000))
@@ -234,27 +244,43 @@ fn trunk(s: Section<'_>) -> TrunkEntry {
     entry
 }
 
-fn peers(s: &Section<'_>) -> Vec<At<PeerUri>> {
+fn peers(s: &Section<'_>) -> Vec<At<PeerEntry>> {
     const REMEDY: &str = "write peers = [\"sip:192.0.2.1:5060\"]";
+    let bare = |text: &str| {
+        Ok(PeerEntry {
+            uri: value::peer(text)?,
+            priority: 0,
+            weight: 1,
+        })
+    };
     s.not_empty("peers", REMEDY);
-    s.required("peers", REMEDY, s.list("peers", value::peer))
-        .unwrap_or_default()
+    let peers = s.strings_and_tables("peers", bare, peer);
+    s.required("peers", REMEDY, peers).unwrap_or_default()
+}
+
+/// `{ uri = "sip:192.0.2.1", weight = 3, priority = 1 }`
+fn peer(s: Section<'_>) -> Option<PeerEntry> {
+    const REMEDY: &str = "write { uri = \"sip:192.0.2.1:5060\", weight = 3 }";
+    let uri = s.required("uri", REMEDY, s.parsed("uri", value::peer));
+    let priority = s.number("priority", 0..=65_535).map_or(0, |at| at.value);
+    let weight = s.number("weight", 1..=65_535).map_or(1, |at| at.value);
+    s.finish();
+    Some(PeerEntry {
+        uri: uri?.value,
+        priority,
+        weight,
+    })
 }
 
 fn balance(s: &Section<'_>) -> Balance {
     let words = [
-        ("priority", Some(Balance::Priority)),
-        ("round-robin", Some(Balance::RoundRobin)),
-        ("weighted", None),
-        ("least-calls", None),
+        ("priority", Balance::Priority),
+        ("round-robin", Balance::RoundRobin),
+        ("weighted", Balance::Weighted),
+        ("least-calls", Balance::LeastCalls),
     ];
-    let Some(at) = s.choice("balance", &words) else {
-        return Balance::default();
-    };
-    at.value.unwrap_or_else(|| {
-        s.no_effect(&at.place);
-        Balance::default()
-    })
+    s.choice("balance", &words)
+        .map_or_else(Balance::default, |at| at.value)
 }
 
 fn redirects(s: &Section<'_>) -> Redirects {

@@ -5,9 +5,12 @@
 //! Nothing here opens a socket or compiles a policy.
 
 mod build;
+mod capacity;
 mod dns;
+mod emergency;
 mod fault;
 mod file;
+mod health;
 mod intern;
 mod listen;
 mod outside;

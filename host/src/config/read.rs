@@ -215,6 +215,11 @@ impl<'s> Section<'s> {
         }
     }
 
+    /// Whether a key is there, be its value right or wrong.
+    pub fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     /// Passes `got` on, after reporting the key as missing if it is.
     pub fn required<T>(&self, key: &str, remedy: &str, got: Option<T>) -> Option<T> {
         if got.is_none() {
@@ -257,6 +262,27 @@ impl<'s> Section<'s> {
         let members = self.members(key, "an array of strings, such as [\"a\", \"b\"]")?;
         let parsed = members.into_iter().filter_map(|(place, value)| {
             let text = self.expect(&place, value.as_str(), value.type_name(), "a string")?;
+            self.accept(place, parse(text))
+        });
+        Some(parsed.collect())
+    }
+
+    /// An array of strings, each read by `parse`, and of tables, each read by `table`; the wrong ones
+    /// are left out.
+    pub fn strings_and_tables<T>(
+        &self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, Complaint>,
+        table: impl Fn(Section<'s>) -> Option<T>,
+    ) -> Option<Vec<At<T>>> {
+        let members = self.members(key, "an array of strings, such as [\"a\", \"b\"]")?;
+        let parsed = members.into_iter().filter_map(|(place, value)| {
+            if let Some(inline) = value.as_inline_table() {
+                let value = table(Section::new(self.source, place.clone(), inline))?;
+                return Some(At { place, value });
+            }
+            let wanted = "a string or a table";
+            let text = self.expect(&place, value.as_str(), value.type_name(), wanted)?;
             self.accept(place, parse(text))
         });
         Some(parsed.collect())
@@ -396,6 +422,27 @@ impl<'s> Section<'s> {
                 self.no_effect(&place);
             }
         }
+    }
+
+    /// Says of a key that is there that it has no effect, and what would give it one.
+    pub fn has_effect_with(&self, key: &'static str, other: &str) {
+        if let Some((place, _)) = self.item(key) {
+            let problem = format!("has no effect without {other}");
+            self.source
+                .warn(&place, problem, "add it, or leave this out");
+        }
+    }
+
+    /// Reports what is wrong with the value of a key.
+    pub fn wrong(&self, key: &'static str, problem: impl Display, remedy: impl Display) {
+        if let Some((place, _)) = self.item(key) {
+            self.source.fault(&place, problem, remedy);
+        }
+    }
+
+    /// Reports what is wrong with the table as a whole.
+    pub fn wrong_itself(&self, problem: impl Display, remedy: impl Display) {
+        self.source.fault(&self.place, problem, remedy);
     }
 
     /// Says of a value that it has no effect.

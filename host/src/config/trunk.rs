@@ -12,7 +12,7 @@ use intertrunk_proto::trunk::{Peer, SourceMatch, Trunk};
 use intertrunk_proto::{ListenerId, PolicyId, Transport, TrunkId};
 
 use super::build::Names;
-use super::file::{File, TrunkEntry};
+use super::file::{File, PeerEntry, TrunkEntry};
 use super::intern::Interner;
 use super::listen::ListenEntry;
 use super::read::At;
@@ -136,11 +136,12 @@ fn listener_for<'f>(
     names: &Names<'_>,
     file: &'f File,
     listens: &mut Vec<ListenerId>,
-    at: &At<PeerUri>,
+    at: &At<PeerEntry>,
 ) -> Option<&'f ListenEntry> {
+    let uri = &at.value.uri;
     let entry = |id: &ListenerId| file.listens.get(usize::from(id.0));
     let own = entry(listens.first()?)?;
-    let transport = at.value.transport.unwrap_or(own.transport);
+    let transport = uri.transport.unwrap_or(own.transport);
     let listed = listens.iter().filter_map(entry);
     let mut listed = listed.filter(|e| e.transport == transport);
     let found = match listed.next() {
@@ -167,7 +168,7 @@ fn listener_for<'f>(
     if found.is_none() {
         let problem = format!(
             "\"{}\" wants {word}, and there is no listener for it",
-            at.value.uri
+            uri.uri
         );
         let remedy = format!("add a [[listen]] with transport = \"{word}\"");
         names.source().fault(&at.place, problem, remedy);
@@ -235,7 +236,7 @@ fn named_peer(
     names: &Names<'_>,
     local: SocketAddr,
     transport: Transport,
-    at: &At<PeerUri>,
+    at: &At<PeerEntry>,
     interner: &mut Interner,
 ) -> Option<NamedPeer> {
     let PeerUri {
@@ -245,7 +246,7 @@ fn named_peer(
         port,
         secure,
         ..
-    } = &at.value;
+    } = &at.value.uri;
     let question = Question {
         host: host.to_ascii_lowercase(),
         port: *port,
@@ -259,6 +260,8 @@ fn named_peer(
         targets: Arc::clone(&targets),
         transport,
         secure: *secure,
+        priority: at.value.priority,
+        weight: at.value.weight,
     };
     let place = at.place.clone();
     let Ok(ip) = host.parse::<IpAddr>() else {
@@ -387,9 +390,12 @@ fn finish(draft: Draft<'_>, interner: &mut Interner) -> Option<Trunk> {
         oversize: entry.oversize,
         policy: *policies.first()?,
         then: policies[1..].to_vec(),
-        calls_max: entry.calls_max,
-        calls_in_max: entry.calls_in_max,
-        calls_out_max: entry.calls_out_max,
+        calls_max: entry.capacity.calls_max,
+        calls_in_max: entry.capacity.calls_in_max,
+        calls_out_max: entry.capacity.calls_out_max,
+        reserve_emergency: entry.capacity.reserve_emergency,
+        rates: entry.capacity.rates,
+        health: entry.health.clone(),
         no_progress: entry.no_progress,
         failover_codes: entry.failover_codes.clone(),
         pstn_to,

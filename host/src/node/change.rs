@@ -213,7 +213,7 @@ impl Node {
 
         let snapshot = with_listeners(&built.snapshot, &self.listeners);
         let tables = Arc::clone(&built.tables);
-        let world: Arc<dyn World> = Arc::new(Live::new(Arc::clone(&snapshot), tables));
+        let world: Arc<dyn World> = Arc::new(Live::new(Arc::clone(&snapshot), tables, self.clock));
         let Next { slots, staged } = self.stage_changed(&state.policies, &built, &world)?;
 
         follow(&mut state.resolver, &built)?;

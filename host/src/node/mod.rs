@@ -119,7 +119,7 @@ impl Node {
         let clock = Clock::start();
         let bound = transport::bind(&built.snapshot.listeners, built.shards)?;
         let engine = Engine::new().map_err(NodeFault::Engine)?;
-        let running = Arc::new(load(&built, &bound.listeners, &engine)?);
+        let running = Arc::new(load(&built, &bound.listeners, &engine, clock)?);
         let mut resolver = None;
         change::follow(&mut resolver, &built)?;
 
@@ -334,10 +334,15 @@ impl Drop for Node {
 }
 
 /// Loads every policy and puts it live.
-fn load(built: &Built, listeners: &[Arc<Listener>], engine: &Engine) -> Result<Running, NodeFault> {
+fn load(
+    built: &Built,
+    listeners: &[Arc<Listener>],
+    engine: &Engine,
+    clock: Clock,
+) -> Result<Running, NodeFault> {
     let snapshot = with_listeners(&built.snapshot, listeners);
-    let world: Arc<dyn World> =
-        Arc::new(Live::new(Arc::clone(&snapshot), Arc::clone(&built.tables)));
+    let tables = Arc::clone(&built.tables);
+    let world: Arc<dyn World> = Arc::new(Live::new(Arc::clone(&snapshot), tables, clock));
     let staged = staging::stage_all(engine, built, &world).map_err(NodeFault::Policies)?;
     let slots = built
         .policies

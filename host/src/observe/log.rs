@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal, Write};
 
 use intertrunk_proto::ask::PolicyFault;
 use intertrunk_proto::{Event, Snapshot, TrunkId};
-use tracing::{debug, trace, warn};
+use tracing::{debug, info, trace, warn};
 use tracing_subscriber::EnvFilter;
 
 use super::stderr::Lines;
@@ -104,6 +104,33 @@ pub fn line(event: &Event, snapshot: &Snapshot) {
         Event::Shed {
             since_told: None, ..
         } => {}
+        Event::TrunkHealth {
+            trunk,
+            health,
+            why: Some(why),
+        } => warn!(
+            trunk = name(trunk),
+            health = health.as_str(),
+            "trunk is not well: {why}"
+        ),
+        Event::TrunkHealth {
+            trunk,
+            health,
+            why: None,
+        } => info!(
+            trunk = name(trunk),
+            health = health.as_str(),
+            "trunk is well"
+        ),
+        Event::TrunkNearLimit { trunk, near: true } => {
+            warn!(trunk = name(trunk), "trunk takes more than 90 % of a limit");
+        }
+        Event::TrunkNearLimit { trunk, near: false } => {
+            info!(
+                trunk = name(trunk),
+                "trunk takes less than 80 % of its limits again"
+            );
+        }
         Event::Refused { flow, code } => debug!(remote = %flow.remote, code, "request refused"),
         Event::Dropped {
             flow,

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use intertrunk_proto::ask::PolicyFault;
+use intertrunk_proto::trunk::Health;
 use intertrunk_proto::{DropCause, Load};
 
 /// Declares [`Count`] and the series behind each of its members.
@@ -48,6 +49,7 @@ counts! {
     ShedRate = "calls_shed" { "load=\"rate\"" }, "New calls refused because of overload.";
     ShedLag = "calls_shed" { "load=\"lag\"" }, "New calls refused because of overload.";
     ShedMailbox = "calls_shed" { "load=\"mailbox\"" }, "New calls refused because of overload.";
+    ShedTrunk = "calls_shed" { "load=\"trunk\"" }, "New calls refused because of overload.";
     CallsStarted = "calls_started", "INVITEs admitted.";
     CallsAnswered = "calls_answered", "Calls answered.";
     Ended2xx = "calls_ended" { "class=\"2xx\"" }, "Calls that ended, by the code that the caller got.";
@@ -70,6 +72,10 @@ counts! {
     LateAnswers = "answers_late", "Answers of policies that came too late to matter.";
     DecisionsWritten = "decisions_written", "Decisions written to their journal.";
     DecisionsLost = "decisions_lost", "Decisions that the journal and the shadows did not get.";
+    TrunkUp = "trunk_health_changes" { "to=\"up\"" }, "Changes of the health of trunks.";
+    TrunkDegraded = "trunk_health_changes" { "to=\"degraded\"" }, "Changes of the health of trunks.";
+    TrunkDown = "trunk_health_changes" { "to=\"down\"" }, "Changes of the health of trunks.";
+    TrunkNearLimit = "trunk_limits_neared", "Times that a trunk came to 90 % of a limit.";
     RecordsWritten = "records_written", "Call records written to their file.";
     AuditWritten = "audit_lines_written", "Changes written to the audit log.";
     AuditLost = "audit_lines_lost", "Changes that the audit log did not get.";
@@ -128,6 +134,7 @@ impl From<Load> for Count {
             Load::Rate => Count::ShedRate,
             Load::Lag => Count::ShedLag,
             Load::Mailbox => Count::ShedMailbox,
+            Load::Trunk => Count::ShedTrunk,
         }
     }
 }
@@ -147,6 +154,15 @@ impl From<&PolicyFault> for Count {
 }
 
 impl Count {
+    /// The counter of trunks that have come to be so.
+    pub fn trunk_is(health: Health) -> Count {
+        match health {
+            Health::Up => Count::TrunkUp,
+            Health::Degraded => Count::TrunkDegraded,
+            Health::Down | Health::Disabled => Count::TrunkDown,
+        }
+    }
+
     /// The counter of calls that ended with this code.
     pub fn ended(code: u16) -> Count {
         match code / 100 {

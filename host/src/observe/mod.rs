@@ -65,6 +65,10 @@ impl Observer {
             }
             Event::Refused { .. } => counters.add(Count::RequestsRefused),
             Event::Shed { load, .. } => counters.add(load.into()),
+            Event::TrunkHealth { health, .. } => counters.add(Count::trunk_is(health)),
+            Event::TrunkNearLimit { near, .. } => {
+                counters.add_many(Count::TrunkNearLimit, near.into());
+            }
             Event::Dropped { cause, .. } => counters.add(cause.into()),
             Event::LateAnswer => counters.add(Count::LateAnswers),
             Event::Retransmitted { .. } => counters.add(Count::Retransmissions),

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use intertrunk_proto::{Instant, Rng};
-use intertrunk_sip::{Builder, Message, Method, Name};
+use intertrunk_sip::{Builder, Message, Method, Name, reply};
 
 use self::crash::State;
 pub use self::manner::{
@@ -166,6 +166,8 @@ pub struct Ua {
     pub refers: bool,
     /// What it does with a REFER.
     pub referred: Referred,
+    /// What it answers to OPTIONS of no dialog; nothing if absent.
+    pub options: Option<u16>,
     secrets: [String; 3],
     state: State,
     serial: u32,
@@ -189,6 +191,7 @@ impl Ua {
             by_choice: false,
             refers: false,
             referred: Referred::default(),
+            options: Some(200),
             secrets: [
                 address.ip().to_string(),
                 format!("agent-{name}"),
@@ -380,6 +383,10 @@ impl Ua {
                 self.tell_referrer(&side.call_id, &message, now);
                 Some(side)
             }
+            (None, true) if *message.method() == Method::Options => {
+                self.tell_options(&message);
+                None
+            }
             (None, _) if self.has_forgotten(&message) => None,
             (None, true) if *message.method() == Method::Invite => self.invited(message, now),
             (None, _) => {
@@ -393,6 +400,14 @@ impl Ua {
         };
         if let Some(side) = side {
             self.sides.insert(call_id, side);
+        }
+    }
+
+    fn tell_options(&mut self, options: &Message) {
+        if let Some(code) = self.options {
+            let phrase = intertrunk_sip::reason_phrase(code);
+            let answer = reply(options, code, phrase, Some("options"), Some(self.host));
+            self.out.push(answer.finish(None));
         }
     }
 

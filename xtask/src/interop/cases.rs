@@ -3,7 +3,9 @@
 //!
 //! Each case has trunks of its own: `a` calls, `b`, `c`, … are tried in that order.
 
-use super::rules::Party::{Deaf, Itself, Nameless, Nobody, SippSecond, SippShunsTcp, Unsendable};
+use super::rules::Party::{
+    Deaf, Itself, Mute, Nameless, Nobody, SippSecond, SippShunsTcp, Unsendable,
+};
 use super::rules::{Case, Party, Side};
 
 /// All cases, by rule.
@@ -383,6 +385,37 @@ pub const CASES: &[Case] = &[
         callees: &[sipp("k20-callee-bye.xml")],
         attempts: &[200],
         ended_by: "callee",
+        ..Case::PLAIN
+    },
+    Case {
+        name: "f03-silent-trunk",
+        rules: "F3",
+        caller: "trunk-caller.xml",
+        callees: &[
+            with(
+                "options = { interval = \"1s\", timeout = \"400ms\", down_after = 1 }",
+                Mute,
+            ),
+            sipp("plain-callee.xml"),
+        ],
+        attempts: &[503, 200],
+        ..Case::PLAIN
+    },
+    Case {
+        name: "f15-full-trunk",
+        rules: "F15, F19",
+        caller: "trunk-caller.xml",
+        callees: &[with("max_calls_out = 0", Nobody), sipp("plain-callee.xml")],
+        attempts: &[503, 200],
+        ..Case::PLAIN
+    },
+    Case {
+        name: "t12-draining-trunk",
+        rules: "T12",
+        caller: "trunk-caller.xml",
+        before: &["/v1/trunks/t12-draining-trunk-b/drain"],
+        callees: &[plain(Nobody), sipp("plain-callee.xml")],
+        attempts: &[503, 200],
         ..Case::PLAIN
     },
     Case {

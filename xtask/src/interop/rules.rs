@@ -40,6 +40,8 @@ pub struct Case {
     pub policy: &'static str,
     /// What is dialled, but for the call's own number behind it; empty for a number of the case's own.
     pub dialled: &'static str,
+    /// What an operator does before: paths of the admin API.
+    pub before: &'static [&'static str],
     /// Who is tried, in this order.
     pub callees: &'static [Side],
     /// What the records say: the code of each attempt, in the order of `callees`; 0 for one that
@@ -83,6 +85,9 @@ pub enum Party {
     SippSecond(&'static str),
     /// Nobody: not one datagram may come, and who connects is refused.
     Nobody,
+    /// Answers nothing. The calls begin once it has been asked by OPTIONS in vain; nothing else may
+    /// come.
+    Mute,
     /// Takes connections and never reads; in the end something must be waiting for it.
     Deaf,
     /// A name without an address.
@@ -118,6 +123,7 @@ impl Case {
         sent: "+1555",
         policy: "main",
         dialled: "",
+        before: &[],
         callees: &[],
         attempts: &[],
         final_code: 200,
@@ -327,13 +333,16 @@ enum Watch {
     NoConnection(TcpListener),
     /// Something must be waiting for it.
     Deaf(TcpListener),
+    /// Nothing but OPTIONS may come.
+    OnlyOptions(UdpSocket),
 }
 
 impl Watch {
     /// What was not as it should be.
     fn fault(self) -> Result<Option<String>> {
         match self {
-            Watch::Silence(socket) => overheard(&socket),
+            Watch::Silence(socket) => overheard(&socket, None),
+            Watch::OnlyOptions(socket) => overheard(&socket, Some("OPTIONS ")),
             Watch::NoConnection(listener) => {
                 listener.set_nonblocking(true)?;
                 let came = listener.accept().ok();
@@ -382,6 +391,11 @@ fn play(number: usize, case: &Case, dir: &Path) -> Result<Outcome> {
             Party::SippShunsTcp(_) => {
                 watches.push(Watch::NoConnection(TcpListener::bind(&address)?));
             }
+            Party::Mute => {
+                let socket = UdpSocket::bind(&address)?;
+                asked_in_vain(&socket, deadline)?;
+                watches.push(Watch::OnlyOptions(socket));
+            }
             Party::Deaf => watches.push(Watch::Deaf(TcpListener::bind(&address)?)),
             Party::Sipp(_)
             | Party::SippSecond(_)
@@ -389,6 +403,9 @@ fn play(number: usize, case: &Case, dir: &Path) -> Result<Outcome> {
             | Party::Nameless
             | Party::Itself => {}
         }
+    }
+    for path in case.before {
+        super::service::order(path)?;
     }
     for callee in &running {
         callee.wait_until_bound(deadline)?;
@@ -432,17 +449,36 @@ fn play(number: usize, case: &Case, dir: &Path) -> Result<Outcome> {
     })
 }
 
-/// The first datagram that came where nothing may come.
-fn overheard(socket: &UdpSocket) -> Result<Option<String>> {
+/// Waits until OPTIONS with a second Call-ID come: by then nobody has answered the first ones.
+fn asked_in_vain(socket: &UdpSocket, deadline: Instant) -> Result<()> {
+    let mut questions = BTreeSet::new();
+    let mut buffer = [0; 2048];
+    while questions.len() < 2 {
+        let left = deadline.saturating_duration_since(Instant::now());
+        socket.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+        let length = socket.recv(&mut buffer).context("waiting for OPTIONS")?;
+        let text = String::from_utf8_lossy(&buffer[..length]);
+        let call_id = text.lines().find(|line| line.starts_with("Call-ID:"));
+        questions.extend(call_id.map(str::to_owned));
+    }
+    Ok(())
+}
+
+/// The first datagram that does not begin as it may.
+fn overheard(socket: &UdpSocket, may_begin: Option<&str>) -> Result<Option<String>> {
     socket.set_nonblocking(true)?;
     let mut buffer = [0; 2048];
-    match socket.recv(&mut buffer) {
-        Ok(length) => {
-            let text = String::from_utf8_lossy(&buffer[..length]);
-            let first = text.lines().next().unwrap_or_default().to_owned();
-            Ok(Some(format!("somebody was dialled: {first}")))
+    loop {
+        match socket.recv(&mut buffer) {
+            Ok(length) => {
+                let text = String::from_utf8_lossy(&buffer[..length]);
+                if !may_begin.is_some_and(|start| text.starts_with(start)) {
+                    let first = text.lines().next().unwrap_or_default();
+                    return Ok(Some(format!("somebody was dialled: {first}")));
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error).context("listening for silence"),
         }
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(error).context("listening for silence"),
     }
 }

@@ -17,6 +17,11 @@ const STARTS_WITHIN: Duration = Duration::from_secs(60);
 const HANGS_UP_WITHIN: Duration = Duration::from_secs(5);
 const DRAINS_WITHIN: Duration = Duration::from_secs(60);
 
+/// Gives an order to the host that runs.
+pub fn order(path: &str) -> Result<()> {
+    http::request(ADMIN, "POST", path, b"").map(drop)
+}
+
 /// A running host.
 pub struct Service {
     process: Process,

@@ -10,7 +10,7 @@ use crate::call::Newcomer;
 use crate::io::{Flow, TrunkId};
 use crate::judge::is_toll;
 use crate::rng::owner_shard;
-use crate::trunk::{Direction, Seat, Trunk};
+use crate::trunk::{Direction, Seat, Trunk, Wish};
 use crate::within;
 
 impl B2bua {
@@ -66,7 +66,12 @@ impl B2bua {
         {
             return self.answer(flow, &invite, 403);
         }
-        let Some(seat) = Seat::take(trunk, Direction::In) else {
+        let wish = Wish {
+            direction: Direction::In,
+            emergency: false,
+            now: self.core.now,
+        };
+        let Ok(seat) = Seat::take(trunk, wish) else {
             return self.answer(flow, &invite, 503);
         };
         let server = self.core.table.open(&invite, flow, Some(key));

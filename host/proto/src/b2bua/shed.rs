@@ -5,14 +5,13 @@
 //! Never looks at what belongs to a call or a transaction: those passed before.
 
 use bytes::Bytes;
-use intertrunk_sip::{Message, Method, Name, Read, Token, read, reason_phrase, reply};
+use intertrunk_sip::{Message, Name, Read, Token, read, reason_phrase, reply};
 
 use super::B2bua;
 use crate::call::Q850;
 use crate::event::Event;
 use crate::io::Flow;
 use crate::overload::Load;
-use crate::query::is_emergency;
 use crate::rng::origin_of;
 use crate::time::Instant;
 
@@ -41,9 +40,8 @@ impl B2bua {
     }
 
     /// Whether a new call may come in. An emergency call may always, down to the last reserve.
-    pub(super) fn admit(&mut self, invite: &Message) -> Result<(), Load> {
+    pub(super) fn admit(&mut self, emergency: bool) -> Result<(), Load> {
         let (limits, core) = (self.core.snapshot.limits, &self.core);
-        let emergency = *invite.method() == Method::Invite && is_emergency(invite.request_uri());
         let reserve = if emergency {
             limits.emergency_reserve
         } else {

@@ -1,11 +1,43 @@
 //! What transactions tell, brought to the part of the call that it is about.
 
+use super::B2bua;
 use crate::call::Call;
 use crate::core::Core;
 use crate::transaction::{Owner, Told};
 
+impl B2bua {
+    /// Tells everybody what came of their transactions.
+    pub(super) fn tell_owners(&mut self) {
+        while let Some(told) = self.core.table.next_told() {
+            let key = match &told {
+                Told::Response { owner, .. }
+                | Told::TimedOut { owner }
+                | Told::Unsendable { owner }
+                | Told::ClientOver { owner } => match *owner {
+                    Owner::Trunk(trunk, number) => {
+                        self.watch_told(trunk, number, &told);
+                        continue;
+                    }
+                    Owner::Attempt(call, _)
+                    | Owner::Relay(call, _)
+                    | Owner::Own(call, _, _)
+                    | Owner::Refresh(call, _)
+                    | Owner::Call(call) => call,
+                },
+                Told::ServerOver { call } => *call,
+            };
+            if let Some(call) = self.calls.get_mut(key) {
+                tell(call, told, &mut self.core);
+                if call.is_gone() {
+                    self.remove(key);
+                }
+            }
+        }
+    }
+}
+
 /// Tells a call what came of one of its transactions.
-pub(super) fn tell(call: &mut Call, told: Told, core: &mut Core) {
+fn tell(call: &mut Call, told: Told, core: &mut Core) {
     match told {
         Told::Response {
             owner: Owner::Attempt(_, id),
@@ -53,16 +85,20 @@ pub(super) fn tell(call: &mut Call, told: Told, core: &mut Core) {
         | Told::Unsendable {
             owner: Owner::Refresh(_, leg),
         } => call.refresh_silent(leg, core),
-        // The call has ended already; that its BYE or CANCEL is over is told below.
+        // The call has ended already; that its BYE or CANCEL is over is told below. What is asked of
+        // a trunk is no call's.
         Told::Response {
-            owner: Owner::Call(_),
+            owner: Owner::Call(_) | Owner::Trunk(..),
             ..
         }
         | Told::TimedOut {
-            owner: Owner::Call(_),
+            owner: Owner::Call(_) | Owner::Trunk(..),
         }
         | Told::Unsendable {
-            owner: Owner::Call(_),
+            owner: Owner::Call(_) | Owner::Trunk(..),
+        }
+        | Told::ClientOver {
+            owner: Owner::Trunk(..),
         } => {}
         Told::ClientOver { owner } => {
             match owner {
@@ -70,7 +106,7 @@ pub(super) fn tell(call: &mut Call, told: Told, core: &mut Core) {
                 Owner::Relay(_, id) => call.relay_over(id),
                 Owner::Own(_, leg, cseq) => call.own_over(leg, cseq),
                 Owner::Refresh(_, leg) => call.refresh_over(leg),
-                Owner::Call(_) => {}
+                Owner::Call(_) | Owner::Trunk(..) => {}
             }
             call.transaction_over();
         }

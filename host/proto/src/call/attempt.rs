@@ -28,6 +28,8 @@ pub(crate) struct AttemptId(pub(crate) u8);
 pub(crate) struct Order {
     /// The question that its plan answers: plans do not mix.
     pub(crate) ask: u8,
+    /// Trunks that are not well come after all others.
+    pub(crate) last: u8,
     pub(crate) group: u8,
     /// The target's place among those of its trunk.
     pub(crate) target: u8,
@@ -117,6 +119,7 @@ impl Attempt {
             candidate: Arc::default(),
             order: Order {
                 ask: 0,
+                last: 0,
                 group: 0,
                 target: 0,
             },

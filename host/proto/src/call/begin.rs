@@ -6,22 +6,21 @@ use std::sync::Arc;
 use intertrunk_sip::{Message, Method, Replaces, reply};
 use smallvec::SmallVec;
 
-use super::attempt::{Order, Try};
 use super::leg::Leg;
 use super::reason::Because;
 use super::story::Story;
+use super::tries::tries_of;
 use super::{Call, CallKey, LegId, Phase, Refusal};
 use crate::ask::{Answer, Candidate, Cause, Plan, PolicyFault, Verdict};
 use crate::core::Core;
 use crate::dialog::Dialog;
 use crate::event::{EndedBy, Event};
-use crate::io::{AskId, CallId, Flow, Output};
-use crate::judge::{Accepted, Judged, judge};
+use crate::io::{AskId, CallId, Flow, Output, TrunkId};
+use crate::judge::{Judged, judge};
 use crate::query;
 use crate::snapshot::{Fallback, Policy};
-use crate::target::Target;
 use crate::timer::Alarm;
-use crate::trunk::{Balance, Peer, Seat, Trunk};
+use crate::trunk::{Seat, Trunk};
 
 /// An INVITE that may become a call: identified, checked, with a place on its trunk.
 pub(crate) struct Arrival {
@@ -55,6 +54,7 @@ impl Call {
         let mut query = query::of_invite(&invite, &trunk, flow.remote, &id.to_string());
         query.seed = core.rng.next_u64();
         query.explain = core.snapshot.explain;
+        query.call.emergency = core.snapshot.emergency.is_called_by(invite.request_uri());
         let dialog = Dialog::of_invite(&invite, tag, flow, &core.snapshot.listeners);
         let mut a = Leg::new(Arc::clone(&trunk), dialog, seat);
         a.hear(&invite);
@@ -90,6 +90,7 @@ impl Call {
             transfers: 0,
             referrals: Vec::new(),
             why: Because::Unsaid,
+            routed_as_emergency: false,
             open: 1,
             alarm: Alarm::default(),
         };
@@ -121,6 +122,9 @@ impl Call {
             return;
         };
         if self.asks >= core.snapshot.limits.asks_max {
+            if self.route_emergency(core) {
+                return;
+            }
             let refusal = Refusal {
                 q850: Some(25),
                 ..Refusal::of(500)
@@ -203,7 +207,8 @@ impl Call {
                     plan.tags.splice(0..0, change.tags_before.iter().cloned());
                 }
                 self.plan = plan;
-                self.queue = tries_of(accepted, self.asks, core);
+                let emergency = self.is_emergency();
+                self.queue = tries_of(accepted, self.asks, emergency, core);
                 self.now_dialling();
                 self.dial_next(None, core);
             }
@@ -248,23 +253,13 @@ impl Call {
             refused: self.story.refused.clone(),
         });
         self.story.fallback = Some(fault);
+        if self.route_emergency(core) {
+            return;
+        }
         match self.policy.fallback.clone() {
             Fallback::Reject(code) => self.refuse(&Refusal::of(code), EndedBy::Host, core),
             Fallback::Route(trunks) => {
-                let named = trunks.iter().filter_map(|id| core.snapshot.trunk(*id));
-                let candidates = named.zip(0_u8..).map(|(trunk, group)| Candidate {
-                    trunk: trunk.name.to_string(),
-                    group,
-                    ..Candidate::default()
-                });
-                let plan = Plan {
-                    candidates: candidates.collect(),
-                    ..Plan::default()
-                };
-                // The fallback's own routes pass the same guards; only grants do not apply.
-                let verdict = Verdict::Connect(plan);
-                let (judged, notes) = judge(verdict, &self.ingress(), &core.snapshot, None);
-                self.story.refused.extend(notes);
+                let judged = self.judge_route(&trunks, core);
                 self.carry_out(judged, core);
             }
             Fallback::Policy(id) => match core.snapshot.policy(id).cloned() {
@@ -275,62 +270,60 @@ impl Call {
             },
         }
     }
-}
 
-/// One try for each target, one after the other: a trunk's peers in the order of its balance, each
-/// peer's targets as RFC 2782 has it; those that failed lately last.
-fn tries_of(accepted: Vec<Accepted>, ask: u8, core: &mut Core) -> VecDeque<Try> {
-    let mut tries = Vec::new();
-    for Accepted {
-        candidate,
-        trunk,
-        peer,
-    } in accepted
-    {
-        let candidate = Arc::new(candidate);
-        let mut places = places(&trunk, peer.as_ref(), core);
-        let now = core.now;
-        places.sort_by_key(|(_, target)| target.as_ref().is_none_or(|t| t.is_failing(now)));
-        for ((peer, target), place) in places.into_iter().zip(0_u8..) {
-            tries.push(Try {
-                order: Order {
-                    ask,
-                    group: candidate.group,
-                    target: place,
-                },
-                candidate: Arc::clone(&candidate),
-                trunk: Arc::clone(&trunk),
-                peer: peer.clone(),
-                target,
-            });
-        }
+    /// What may be done of trying these trunks in order, numbers unchanged. They pass the same guards
+    /// as a policy's; only grants do not apply.
+    fn judge_route(&mut self, trunks: &[TrunkId], core: &Core) -> Judged {
+        let named = trunks.iter().filter_map(|id| core.snapshot.trunk(*id));
+        let candidates = named.zip(0_u8..).map(|(trunk, group)| Candidate {
+            trunk: trunk.name.to_string(),
+            group,
+            ..Candidate::default()
+        });
+        let plan = Plan {
+            candidates: candidates.collect(),
+            ..Plan::default()
+        };
+        let verdict = Verdict::Connect(plan);
+        let (judged, notes) = judge(verdict, &self.ingress(), &core.snapshot, None);
+        self.story.refused.extend(notes);
+        judged
     }
-    tries.sort_by_key(|t| t.order);
-    tries.into()
-}
 
-/// Peers of a trunk, or the one that the policy named, each once for each of its targets. A peer
-/// whose name has no address stands there once, to fail at once and be told of (K6).
-fn places<'t>(
-    trunk: &'t Trunk,
-    named: Option<&'t Peer>,
-    core: &mut Core,
-) -> Vec<(&'t Peer, Option<Target>)> {
-    let peers = named.map_or(trunk.peers.as_slice(), std::slice::from_ref);
-    let first = match trunk.balance {
-        Balance::RoundRobin if named.is_none() && !peers.is_empty() => {
-            trunk.state.next_turn() % peers.len()
-        }
-        Balance::RoundRobin | Balance::Priority => 0,
-    };
-    let (later, sooner) = peers.split_at(first);
-    let (mut places, mut order) = (Vec::with_capacity(peers.len()), Vec::new());
-    for peer in sooner.iter().chain(later) {
-        peer.targets.append_order(&mut core.rng, &mut order);
-        if order.is_empty() {
-            places.push((peer, None));
-        }
-        places.extend(order.drain(..).map(|target| (peer, Some(target))));
+    /// Whether the call that is being made is one for help.
+    pub(super) fn is_emergency(&self) -> bool {
+        self.question()
+            .is_some_and(|question| question.call.emergency)
     }
-    places
+
+    /// Nobody has a way for an emergency call: it goes where the configuration says, once, as far as
+    /// that has not been tried. False if it is no such call, or there is no such way.
+    pub(super) fn route_emergency(&mut self, core: &mut Core) -> bool {
+        let is_due = self.is_emergency() && self.change.is_none() && !self.routed_as_emergency;
+        let tried = |id: &TrunkId| self.attempts.iter().any(|a| a.leg.trunk.id == *id);
+        let route: Vec<TrunkId> = match is_due {
+            true => core
+                .snapshot
+                .emergency
+                .route
+                .iter()
+                .copied()
+                .filter(|id| !tried(id))
+                .collect(),
+            false => return false,
+        };
+        if route.is_empty() {
+            return false;
+        }
+        self.routed_as_emergency = true;
+        let judged = self.judge_route(&route, core);
+        let possible = !matches!(judged, Judged::Fault(_));
+        if possible {
+            self.story
+                .because
+                .push("emergency: by the configured route".to_owned());
+            self.carry_out(judged, core);
+        }
+        possible
+    }
 }

@@ -18,7 +18,7 @@ use crate::event::{AttemptRecord, EndedBy, Event};
 use crate::io::{Flow, ListenerId};
 use crate::listener::Transport;
 use crate::transaction::{ClientKey, Owner, Sending};
-use crate::trunk::{Direction, Seat, Trunk};
+use crate::trunk::{Direction, Ended, Seat, Trunk, Wish};
 use crate::within;
 
 impl Call {
@@ -58,20 +58,17 @@ impl Call {
         };
         let listener = trunk.listener_by(peer.transport, &listeners);
         let room = self.attempts.len() < core.snapshot.limits.attempts_max;
-        let seat = Seat::take(&trunk, Direction::Out);
         let unresolved = target.is_none();
-        let (Some(listener), Some(target), Some(seat), true, Some(invite), Some(question)) =
-            (listener, target, seat, room, self.wanted(), self.question())
+        let (Some(listener), Some(target), true, Some(invite)) =
+            (listener, target, room, self.wanted())
         else {
             let why = match room {
                 false => "too many attempts",
                 true if unresolved => "name without an address",
-                true => "trunk full or out of service",
+                true => "no listener for its transport",
             };
             return Err(self.not_tried(&trunk, 503, why, core));
         };
-        let id = AttemptId(u8::try_from(self.attempts.len()).expect("attempts are bounded"));
-        let dialled = Dialled::of(&candidate, question, &trunk, &peer, &listener.advertise);
         if Wishes::of(&invite).rules_out(&trunk) {
             let why = "no privacy of the session on this trunk";
             return Err(self.not_tried(&trunk, 500, why, core));
@@ -80,6 +77,22 @@ impl Call {
             // RFC 3261 §26.2.2: a sips call is secured on each hop, or not made.
             return Err(self.not_tried(&trunk, 480, "no TLS on this trunk for a sips call", core));
         }
+        let wish = Wish {
+            direction: Direction::Out,
+            emergency: self.is_emergency(),
+            now: core.now,
+        };
+        let seat = Seat::take(&trunk, wish);
+        core.mind_limit(&trunk);
+        let seat = match seat {
+            Ok(seat) => seat.at(&target.mark),
+            Err(full) => return Err(self.not_tried(&trunk, 503, full.as_str(), core)),
+        };
+        let Some(question) = self.question() else {
+            return Err(self.not_tried(&trunk, 503, "nobody asks any more", core));
+        };
+        let id = AttemptId(u8::try_from(self.attempts.len()).expect("attempts are bounded"));
+        let dialled = Dialled::of(&candidate, question, &trunk, &peer, &listener.advertise);
         let flow = Flow::to(listener.id, target.address);
         let tag = core.rng.token();
         let call_id = core.mint_call_id();
@@ -185,6 +198,11 @@ impl Call {
             if self.attempts[n].is_live() {
                 let id = AttemptId(u8::try_from(n).expect("attempts are bounded"));
                 self.record_attempt(id, &Ending::of(487, "given up"), core);
+                // Who was slower than another, or has not rung yet, has not failed.
+                let rang = self.attempts[n].pdd_ms.is_some();
+                if rang && *why != Because::Elsewhere {
+                    self.tally(id, 487, core);
+                }
                 self.give_up(id, why.clone(), core);
             }
         }
@@ -267,6 +285,15 @@ impl Call {
         });
     }
 
+    /// Counts how an attempt has ended, for the health of its trunk.
+    pub(super) fn tally(&self, id: AttemptId, code: u16, core: &Core) {
+        if let Some(attempt) = self.attempts.get(usize::from(id.0)) {
+            let pdd_ms = attempt.pdd_ms;
+            let ended = Ended { code, pdd_ms };
+            attempt.leg.trunk.attempt_ended(ended, core.now);
+        }
+    }
+
     /// Timers of attempts: no progress, ringing too long, a cancelled one that never ends.
     pub(super) fn dial_clock(&mut self, core: &mut Core) {
         for n in 0..self.attempts.len() {
@@ -307,6 +334,7 @@ impl Call {
             self.mark_target(id, true, None, core);
         }
         self.record_attempt(id, &failure, core);
+        self.tally(id, failure.code, core);
         core.event(Event::AttemptFailed {
             call: self.id,
             trunk,

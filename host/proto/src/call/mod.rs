@@ -9,7 +9,7 @@
 //! what they belong to.
 //!
 //! - `begin`: INVITE, question, verdict, fallback
-//! - `dial`: attempts in order, and giving them up
+//! - `tries`, `dial`: attempts in order, and giving them up
 //! - `early`: the dialogs of a called side that has not answered
 //! - `outcome`: what the called sides answer, and failover
 //! - `redirect`: called sides that send the call elsewhere
@@ -52,6 +52,7 @@ mod refresh;
 mod relay;
 mod replaces;
 mod story;
+mod tries;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -189,6 +190,8 @@ pub(crate) struct Call {
     pickup: Option<AttemptId>,
     /// A re-INVITE of the host's own.
     own_offer: Option<Box<OwnOffer>>,
+    /// The configured route of emergency calls is being tried, or was.
+    routed_as_emergency: bool,
     /// Redirections obeyed so far.
     redirects: u8,
     /// Transfers so far.
@@ -395,6 +398,7 @@ impl Call {
         self.give_up_all(&self.why.clone(), core);
         self.early_over();
         self.answer_relays(core);
+        self.tally_talk(core);
         let record = self.story.close(self, by, code, q850, core);
         core.event(Event::CallEnded(Box::new(record)));
         self.phase = Phase::Ended;
@@ -411,6 +415,15 @@ impl Call {
         self.query = None;
         self.pins = SmallVec::new();
         self.story = Story::default();
+    }
+
+    /// Counts for how long was talked, for the health of the trunk that was called.
+    fn tally_talk(&self, core: &Core) {
+        if let (Phase::Talking(bridge), Some(at)) = (self.phase, self.story.answered_at)
+            && let Some(leg) = self.leg(bridge.far)
+        {
+            leg.trunk.talk_ended(core.now.since(at), core.now);
+        }
     }
 
     /// What operators see.

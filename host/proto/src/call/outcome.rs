@@ -96,6 +96,9 @@ impl Call {
         let code = response.status();
         self.note_response(LegId::B(id), false, code, &Method::Invite, core);
         self.mark_target(id, code == 503, response.u32_header(Name::RetryAfter), core);
+        if let Some(attempt) = self.attempt_mut(id).filter(|_| code > 100 && code != 503) {
+            attempt.mark.call_answered(code >= 200);
+        }
         match code {
             100..=199 => self.provisional(id, response, core),
             200..=299 => self.success(id, response, core),
@@ -252,6 +255,7 @@ impl Call {
             attempt.leg.owes_ack = Some(response.cseq());
         }
         self.record_attempt(id, &Ending::of_response(response), core);
+        self.tally(id, response.status(), core);
         self.give_up_all(&Because::Elsewhere, core);
     }
 
@@ -317,7 +321,7 @@ impl Call {
         id: AttemptId,
         fails: bool,
         retry_after_s: Option<u32>,
-        core: &Core,
+        core: &mut Core,
     ) {
         let Some(attempt) = self.attempt_mut(id) else {
             return;
@@ -328,6 +332,14 @@ impl Call {
         let asked = Duration::from_secs(retry_after_s.unwrap_or(0).into());
         let rest = core.snapshot.timers.target_rest;
         attempt.mark.set(core.now, asked.min(REST_MAX).max(rest));
+        let trunk = &attempt.leg.trunk;
+        let broken = trunk
+            .health
+            .breaker
+            .is_some_and(|breaker| attempt.mark.call_failed(&breaker, trunk.asks(), core.now));
+        if broken {
+            core.appraise(trunk.id);
+        }
     }
 
     fn failed(&mut self, id: AttemptId, failure: &Ending, core: &mut Core) {
@@ -346,6 +358,7 @@ impl Call {
         let trunk = attempt.leg.trunk.id;
         self.drop_relays_to(LegId::B(id), core);
         self.record_attempt(id, failure, core);
+        self.tally(id, failure.code, core);
         core.event(Event::AttemptFailed {
             call: self.id,
             trunk,
@@ -418,6 +431,9 @@ impl Call {
 
     /// No candidate is left.
     pub(super) fn exhausted(&mut self, last: Option<Ending>, core: &mut Core) {
+        if self.route_emergency(core) {
+            return;
+        }
         match self.plan.when_exhausted {
             WhenExhausted::AskAgain => {
                 let before = self.change.as_ref().map_or(0, |c| c.attempts_before);

@@ -84,6 +84,7 @@ impl Call {
         self.queue.push_back(Try {
             order: Order {
                 ask: self.asks,
+                last: 0,
                 group: 0,
                 target: 0,
             },

@@ -15,7 +15,7 @@ use super::server_plain::ServerPlain;
 use super::{ClientInput, ClientStep, ServerInput, ServerStep};
 use crate::call::{AttemptId, CallKey, LegId, RelayId};
 use crate::event::Event;
-use crate::io::{Flow, Output, TransmitId};
+use crate::io::{Flow, Output, TransmitId, TrunkId};
 use crate::snapshot::Snapshot;
 use crate::time::Instant;
 use crate::timer::{Alarm, TimerOwner, Timers};
@@ -40,18 +40,8 @@ pub(crate) enum Owner {
     Refresh(CallKey, LegId),
     /// The host's own request within a call (BYE, CANCEL); only its end matters.
     Call(CallKey),
-}
-
-impl Owner {
-    pub(crate) fn call(self) -> CallKey {
-        match self {
-            Owner::Attempt(call, _)
-            | Owner::Relay(call, _)
-            | Owner::Own(call, _, _)
-            | Owner::Refresh(call, _)
-            | Owner::Call(call) => call,
-        }
-    }
+    /// OPTIONS to a target of this trunk, by its number.
+    Trunk(TrunkId, u64),
 }
 
 /// A request to send in a new client transaction.

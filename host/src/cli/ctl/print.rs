@@ -12,6 +12,7 @@ pub const TRUNKS: &[Column] = &[
     Column("TRUNK", "/name"),
     Column("KIND", "/kind"),
     Column("HEALTH", "/health"),
+    Column("STATE", "/state"),
     Column("IN", "/calls_in"),
     Column("OUT", "/calls_out"),
     Column("LIMIT", "/max_calls"),
@@ -125,13 +126,13 @@ mod tests {
     #[test]
     fn lists_become_tables() {
         let body = json!([
-            {"name": "gw-a", "kind": "pstn", "health": "up", "calls_in": 0, "calls_out": 12},
-            {"name": "pbx", "kind": "pbx", "health": "down", "calls_in": 3, "calls_out": 0, "max_calls": 5},
+            {"name": "gw-a", "kind": "pstn", "health": "up", "state": "enabled", "calls_in": 0, "calls_out": 12},
+            {"name": "pbx", "kind": "pbx", "health": "down", "state": "draining", "calls_in": 3, "calls_out": 0, "max_calls": 5},
         ]);
         let expected = "\
-TRUNK  KIND  HEALTH  IN  OUT  LIMIT  POLICY
-gw-a   pstn  up      0   12   -      -
-pbx    pbx   down    3   0    5      -
+TRUNK  KIND  HEALTH  STATE     IN  OUT  LIMIT  POLICY
+gw-a   pstn  up      enabled   0   12   -      -
+pbx    pbx   down    draining  3   0    5      -
 ";
         assert_eq!(to_text(&body, TRUNKS), expected);
         assert_eq!(to_text(&json!({"trunks": body}), TRUNKS), expected);

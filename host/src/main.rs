@@ -5,6 +5,7 @@
 
 mod admin;
 mod audit;
+mod blocklist;
 mod builtin;
 mod cli;
 mod clock;

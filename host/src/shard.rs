@@ -14,11 +14,12 @@ use bytes::Bytes;
 use intertrunk_policy::{Engine, Runner};
 use intertrunk_proto::ask::{Answer, Answered, Pin, Query};
 use intertrunk_proto::{
-    AskId, B2bua, Flow, Input, Instant, Output, PolicyId, TransmitId, owner_shard,
+    AskId, B2bua, Event, Flow, Input, Instant, Output, PolicyId, TransmitId, owner_shard,
 };
 use intertrunk_sip::{Message, peek_call_id};
 use mio::{Events, Poll, Token};
 
+use crate::blocklist::Blocklist;
 use crate::clock::Clock;
 use crate::mailbox::{Forwarded, Inbox, Mailbox, Order};
 use crate::node::Running;
@@ -73,6 +74,8 @@ pub struct Parts {
     pub mailboxes: Arc<[Mailbox]>,
     /// Whom policies inquire of.
     pub outside: Outside,
+    /// Whom nobody listens to.
+    pub blocklist: Arc<Blocklist>,
     /// Who is told what happens.
     pub observer: Observer,
 }
@@ -112,6 +115,7 @@ pub struct Shard {
     forwarded_left: bool,
     mailboxes: Arc<[Mailbox]>,
     outside: Outside,
+    blocklist: Arc<Blocklist>,
     observer: Observer,
     due: VecDeque<Due>,
     /// Answers of decisions that took long.
@@ -161,6 +165,7 @@ impl Shard {
             inbox,
             mailboxes,
             outside,
+            blocklist,
             observer,
         } = parts;
         streams.adopt(&running.streams, &running.snapshot);
@@ -191,6 +196,7 @@ impl Shard {
             inbox,
             mailboxes,
             outside,
+            blocklist,
             observer,
         }
     }
@@ -338,8 +344,34 @@ impl Shard {
     /// Takes `length` bytes of the buffer in, or hands them to the shard that owns their call.
     fn receive(&mut self, flow: Flow, length: usize) {
         self.count(Count::DatagramsReceived);
+        if self.is_blocked(flow) {
+            return;
+        }
         let bytes = Bytes::copy_from_slice(&self.buffer[..length]);
         self.take_in(flow, bytes);
+    }
+
+    /// Whether nobody listens to who is at the other end. Looked at before anything is read.
+    fn is_blocked(&self, flow: Flow) -> bool {
+        let blocked = self.blocklist.blocks_any() && {
+            let (snapshot, now) = (&self.running.snapshot, self.clock.now());
+            self.blocklist.blocks(flow.remote.ip(), snapshot, now)
+        };
+        if blocked {
+            self.count(Count::DroppedBlocked);
+        }
+        blocked
+    }
+
+    /// Keeps count of who misbehaves.
+    fn mind_offences(&self, event: &Event) {
+        let (snapshot, now) = (&self.running.snapshot, self.clock.now());
+        if let Some(block) = self.blocklist.note(event, snapshot, now) {
+            self.count(Count::Blocks);
+            let (source, offence) = (block.source, block.offence.as_str());
+            let seconds = block.until.since(now).as_secs();
+            tracing::warn!(%source, offence, seconds, times = block.times, "source blocked");
+        }
     }
 
     /// Takes a message in, or hands it to the shard that owns its call.
@@ -446,6 +478,7 @@ impl Shard {
             Output::Forget(ask) => self.outside.forget(self.share.shard, ask),
             Output::Event(event) => {
                 self.blame(&event);
+                self.mind_offences(&event);
                 self.tell_policy(&event);
                 self.observer.note(event, &self.running.snapshot);
             }

@@ -10,6 +10,7 @@ mod capacity;
 mod chained;
 mod connections;
 mod dead_peers;
+mod digest;
 mod forbidden;
 mod health;
 mod identity;

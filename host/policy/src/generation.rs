@@ -130,6 +130,7 @@ impl Generation {
                 .headers
                 .iter()
                 .map(|name| Wanted::new(name))
+                .filter(|wanted| !wanted.is_secret())
                 .collect(),
             health: Health::new(
                 program.options.quarantine_faults,
@@ -299,6 +300,11 @@ impl Wanted {
             known: Name::of(name.as_bytes()),
             name: name.to_owned(),
         }
+    }
+
+    /// Whether it proves a password: that is between a peer and the host, and in no journal.
+    fn is_secret(&self) -> bool {
+        matches!(self.known, Name::Authorization | Name::ProxyAuthorization)
     }
 
     /// Whether `name`, perhaps in its compact form, is the header wanted.

@@ -8,6 +8,7 @@
 //! ```
 //! A datagram of an unknown source that belongs to no dialog is dropped without an answer.
 
+mod door;
 mod replaces;
 mod shed;
 mod told;
@@ -23,6 +24,7 @@ use slotmap::SlotMap;
 
 use self::watch::Watch;
 use crate::ask::{Answer, Answered};
+use crate::auth::nonce::Uses;
 use crate::call::{Arrival, Call, CallKey, InDialog, LegId, Q850, allow, q850_of};
 use crate::core::Core;
 use crate::dialog::session_timer::is_too_small;
@@ -47,7 +49,8 @@ pub struct B2bua {
     draining: bool,
     gate: Gate,
     watch: Watch,
-    read_limits: intertrunk_sip::Limits,
+    /// Which of our nonces were used.
+    nonces: Uses,
 }
 
 impl B2bua {
@@ -61,14 +64,13 @@ impl B2bua {
         call_id_key: (u64, u64),
     ) -> B2bua {
         let core = Core::new(snapshot, shard, shards, seed, call_id_key);
-        let read_limits = intertrunk_sip::Limits::default();
         let mut b2bua = B2bua {
             core,
             calls: SlotMap::with_key(),
             draining: false,
             gate: Gate::default(),
             watch: Watch::default(),
-            read_limits,
+            nonces: Uses::default(),
         };
         b2bua.watch_all();
         b2bua
@@ -168,7 +170,7 @@ impl B2bua {
     // ---- bytes ----
 
     fn received(&mut self, flow: Flow, bytes: Bytes) {
-        match read(bytes, &self.read_limits) {
+        match read(bytes, &self.core.snapshot.security.message) {
             Read::Message(message) if message.is_request() => self.request(flow, message),
             Read::Message(message) => {
                 let (table, mut env) = self.core.table_env();
@@ -322,8 +324,8 @@ impl B2bua {
         if flow.shard().is_some() {
             return self.sent_within(flow, request);
         }
-        let Some(trunk) = self.core.snapshot.identify(flow).cloned() else {
-            return self.dropped(flow, DropCause::UnknownSource, "a request of no trunk");
+        let Some(trunk) = self.let_in(flow, &request) else {
+            return;
         };
         if request.to_tag().is_some() {
             return self.answer(flow, &request, 481);

@@ -20,6 +20,8 @@ pub enum DropCause {
     StrayResponse,
     /// An ACK that belongs to no dialog.
     StrayAck,
+    /// It says itself that it is a scanner's.
+    Scanner,
     /// A bound was reached.
     Overload,
 }
@@ -270,6 +272,20 @@ pub enum Event {
         cause: DropCause,
         /// In words.
         detail: &'static str,
+    },
+    /// A request has to show credentials before it is taken.
+    Challenged {
+        /// Where from.
+        flow: Flow,
+    },
+    /// A request showed credentials that are wrong.
+    WrongCredentials {
+        /// Where from.
+        flow: Flow,
+        /// The trunk that it comes from, by its address.
+        trunk: Option<TrunkId>,
+        /// Its sender has been heard from there: it knows a nonce that was said to that address.
+        reached: bool,
     },
     /// An answer came after its question had been given up; it changed nothing.
     LateAnswer,

@@ -5,7 +5,9 @@
 //! `handle_input(input, now)`, then drain `poll_output()`, then sleep until `poll_timeout()`.
 
 pub mod ask;
+pub mod auth;
 mod b2bua;
+pub mod blocking;
 mod call;
 mod certificate;
 mod core;
@@ -21,6 +23,7 @@ mod overload;
 mod oversize;
 pub mod query;
 mod rng;
+mod security;
 mod snapshot;
 pub mod target;
 mod time;
@@ -41,6 +44,7 @@ pub use limits::{CALL_BYTES, Limits, MESSAGE_BYTES, TRANSACTION_BYTES};
 pub use listener::{Listener, Listeners, Transport};
 pub use overload::{Load, Overload};
 pub use rng::{Rng, owner_shard};
+pub use security::Security;
 pub use snapshot::{Fallback, Policy, Snapshot, SnapshotFault, Timers};
 pub use time::Instant;
 pub use view::{CallView, LegView};

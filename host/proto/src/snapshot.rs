@@ -1,6 +1,7 @@
 //! The running configuration as the machines see it: resolved, checked, immutable.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use crate::io::{Flow, ListenerId, PolicyId, TrunkId};
 use crate::limits::Limits;
 use crate::listener::{Listener, Listeners};
 use crate::overload::Overload;
+use crate::security::Security;
 use crate::trunk::{Claim, Trunk};
 
 /// What happens to a call whose policy gave no usable verdict.
@@ -112,6 +114,8 @@ pub struct Snapshot {
     pub overload: Overload,
     /// Calls for help.
     pub emergency: Emergency,
+    /// Strangers, and messages that nobody honest sends.
+    pub security: Security,
     /// Timer values.
     pub timers: Timers,
     /// Whether explanations are kept for live calls.
@@ -144,6 +148,7 @@ impl Snapshot {
             limits: Limits::default(),
             overload: Overload::default(),
             emergency: Emergency::default(),
+            security: Security::default(),
             timers: Timers::default(),
             explain: true,
         })
@@ -162,6 +167,11 @@ impl Snapshot {
     /// The policy in this slot.
     pub fn policy(&self, id: PolicyId) -> Option<&Arc<Policy>> {
         self.policies.iter().find(|p| p.id == id)
+    }
+
+    /// Whether something from this address may be some trunk's.
+    pub fn is_of_a_trunk(&self, ip: IpAddr) -> bool {
+        self.trunks.iter().any(|t| t.may_be_at(ip))
     }
 
     /// Our socket with this id.

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::auth::{Door, Login};
 use crate::io::{ListenerId, PolicyId, TrunkId};
 use crate::listener::{Listener, Listeners, Transport};
 
@@ -108,6 +109,10 @@ pub struct Trunk {
     pub pass_headers: Option<Arc<[String]>>,
     /// Extensions of SIP.
     pub extensions: Extensions,
+    /// By what we answer the challenges of its peers.
+    pub login: Option<Arc<Login>>,
+    /// What its peers have to show.
+    pub door: Option<Arc<Door>>,
     /// What is true of it at this moment; survives reloads, shared by all shards.
     pub state: Arc<TrunkState>,
 }
@@ -151,6 +156,8 @@ impl Trunk {
             redirects: Redirects::default(),
             pass_headers: None,
             extensions: Extensions::default(),
+            login: None,
+            door: None,
             state: Arc::default(),
         }
     }

@@ -10,6 +10,7 @@
 //! [`Overlay`] for edited ones and [`reply()`] for answers. Everything between is a typed view
 //! ([`Uri`], [`NameAddr`], [`Via`], [`CSeq`], [`Params`]) decoded from the bytes when asked for.
 
+pub mod auth;
 mod cseq;
 mod fault;
 mod frame;

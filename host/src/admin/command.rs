@@ -4,6 +4,7 @@
 //! long as compiling it. Whatever carries commands (HTTP today) only translates.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 
 use intertrunk_policy::{CanaryRules, GenerationInfo};
 use intertrunk_proto::CallId;
@@ -11,8 +12,8 @@ use intertrunk_proto::trunk::{Sums, Switch, Trunk};
 use serde::Serialize;
 
 use super::view::{
-    CallLine, DiffView, EndedCall, HeldView, ListenerView, LiveCall, PolicyView, StatusView, Time,
-    TrunkView, Why, alarms,
+    BlockView, CallLine, DiffView, EndedCall, HeldView, ListenerView, LiveCall, PolicyView,
+    StatusView, Time, TrunkView, Why, alarms,
 };
 use crate::audit::{Deed, Who};
 use crate::node::{ChangeFault, Node, Unresponsive};
@@ -55,6 +56,10 @@ pub enum Command {
     Promote(String, Option<String>),
     /// Put the generation before back.
     Rollback(String),
+    /// Sources that nobody listens to.
+    Blocked,
+    /// Listen to this one again.
+    Unblock(IpAddr),
     /// Read the configuration again.
     Reload,
     /// Refuse new calls.
@@ -81,6 +86,9 @@ pub enum Refusal {
     /// No such trunk.
     #[error("there is no trunk `{0}`")]
     UnknownTrunk(String),
+    /// No such block.
+    #[error("{0} is not blocked")]
+    NotBlocked(IpAddr),
     /// New calls are refused.
     #[error("draining")]
     Draining,
@@ -126,7 +134,8 @@ impl Command {
             | Command::Call(_)
             | Command::Why(_)
             | Command::Policies
-            | Command::Diff(_) => return None,
+            | Command::Diff(_)
+            | Command::Blocked => return None,
             Command::Trunk(name, switch) => match switch {
                 Switch::Enabled => Deed::of("trunk-enable", name),
                 Switch::Draining => Deed::of("trunk-drain", name),
@@ -141,6 +150,7 @@ impl Command {
             },
             Command::Promote(policy, _) => Deed::of("promote", policy),
             Command::Rollback(policy) => Deed::of("rollback", policy),
+            Command::Unblock(source) => Deed::of("unblock", source.to_string()),
             Command::Reload => Deed::new("reload"),
             Command::Drain => Deed::new("drain"),
             Command::Resume => Deed::new("resume"),
@@ -177,6 +187,8 @@ impl Command {
             Command::Why(call) => why(node, call),
             Command::EndCall(call) => end_call(node, call),
             Command::Policies => Ok(policies(node)),
+            Command::Blocked => Ok(blocked(node)),
+            Command::Unblock(source) => unblock(node, source),
             Command::Diff(policy) => Ok(json(&DiffView::new(node.policy(&policy)?))),
             Command::Drain => {
                 node.drain()?;
@@ -331,6 +343,26 @@ fn policies(node: &Node) -> Reply {
     json(&slots)
 }
 
+fn blocked(node: &Node) -> Reply {
+    let (now, calendar) = (node.clock().now(), node.clock().calendar());
+    let blocks = node.blocklist().list(now);
+    let view = |(block, dropped): &_| BlockView::new(block, *dropped, &calendar);
+    json(&blocks.iter().map(view).collect::<Vec<_>>())
+}
+
+fn unblock(node: &Node, source: IpAddr) -> Result<Reply, Refusal> {
+    if !node.blocklist().pardon(source, node.clock().now()) {
+        return Err(Refusal::NotBlocked(source));
+    }
+    tracing::info!(%source, "source unblocked by an operator");
+    Ok(json(&Unblocked { source }))
+}
+
+#[derive(Serialize)]
+struct Unblocked {
+    source: IpAddr,
+}
+
 fn metrics(node: &Node) -> Result<Reply, Refusal> {
     let mut text = metrics::exposition(node.counters());
     let calls = node.pulse()?.iter().map(|pulse| pulse.calls as u64).sum();
@@ -354,6 +386,10 @@ fn metrics(node: &Node) -> Result<Reply, Refusal> {
         }
     }
     trunk_gauges(&mut text, node);
+    let blocked = node.blocklist().list(node.clock().now()).len() as u64;
+    let help = "Sources that nobody listens to.";
+    metrics::head(&mut text, "intertrunk_blocked_sources", "gauge", help);
+    metrics::sample(&mut text, "intertrunk_blocked_sources", "", blocked);
     metrics::head(
         &mut text,
         "intertrunk_policy_generation",

@@ -15,7 +15,7 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Extension, Router};
 use intertrunk_policy::CanaryRules;
 use intertrunk_proto::CallId;
@@ -69,6 +69,8 @@ pub fn router(node: Arc<Node>, token: Option<String>) -> Router {
             "/v1/policies/{name}/rollback",
             post(named(Command::Rollback)),
         )
+        .route("/v1/blocked", get(plain(Command::Blocked)))
+        .route("/v1/blocked/{source}", delete(unblock))
         .route("/v1/reload", post(plain(Command::Reload)))
         .route("/v1/drain", post(plain(Command::Drain)))
         .route("/v1/resume", post(plain(Command::Resume)))
@@ -119,6 +121,20 @@ async fn stage(
     wasm: Bytes,
 ) -> Response {
     answer(node, who, Command::Stage(policy, wasm.into())).await
+}
+
+async fn unblock(
+    State(node): State<Arc<Node>>,
+    Extension(who): From,
+    Path(source): Path<String>,
+) -> Response {
+    match source.parse() {
+        Ok(source) => answer(node, who, Command::Unblock(source)).await,
+        Err(_) => error(
+            StatusCode::BAD_REQUEST,
+            "a source is an address, such as 192.0.2.1",
+        ),
+    }
 }
 
 #[derive(Deserialize)]
@@ -181,7 +197,9 @@ async fn answer(node: Arc<Node>, who: Who, command: Command) -> Response {
 
 fn refused(refusal: &Refusal) -> Response {
     let status = match refusal {
-        Refusal::UnknownCall(_) | Refusal::UnknownTrunk(_) => StatusCode::NOT_FOUND,
+        Refusal::UnknownCall(_) | Refusal::UnknownTrunk(_) | Refusal::NotBlocked(_) => {
+            StatusCode::NOT_FOUND
+        }
         Refusal::Draining | Refusal::NotReady(_) | Refusal::Unresponsive(_) => {
             StatusCode::SERVICE_UNAVAILABLE
         }

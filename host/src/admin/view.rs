@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use intertrunk_policy::{CanaryStatus, GenerationInfo, ShadowStatus, Slot, SlotStatus, Withdrawn};
+use intertrunk_proto::blocking::Block;
 use intertrunk_proto::target::Target;
 use intertrunk_proto::trunk::{Health, Peer, Sums, Trunk, TrunkKind};
 use intertrunk_proto::{AttemptRecord, CallView, Instant, LadderStep, Record, Snapshot};
@@ -393,6 +394,32 @@ fn targets(peer: &Peer, now: Instant) -> Vec<TargetView> {
     match resolved.targets.as_slice() {
         [] => vec![view(None)],
         targets => targets.iter().map(|t| view(Some(t))).collect(),
+    }
+}
+
+/// A source that nobody listens to.
+#[derive(Debug, Serialize)]
+pub struct BlockView {
+    source: std::net::IpAddr,
+    /// What filled the measure.
+    offence: &'static str,
+    until: Time,
+    /// How often it has been blocked lately.
+    times: u8,
+    /// What it has sent in vain.
+    dropped: u64,
+}
+
+impl BlockView {
+    /// Shows `block` with the times of `calendar`.
+    pub fn new(block: &Block, dropped: u64, calendar: &Calendar) -> BlockView {
+        BlockView {
+            source: block.source,
+            offence: block.offence.as_str(),
+            until: Time::of(block.until, calendar),
+            times: block.times,
+            dropped,
+        }
     }
 }
 

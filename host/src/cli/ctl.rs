@@ -71,6 +71,13 @@ enum CtlCommand {
     /// Life of a policy's generations
     #[command(subcommand)]
     Policy(GenerationCommand),
+    /// Sources that are not listened to for a while, because they misbehaved
+    Blocked,
+    /// Listen to a source again
+    Unblock {
+        /// Its address
+        source: std::net::IpAddr,
+    },
     /// Finish the calls that are up, refuse new ones
     Drain,
     /// Take new calls again
@@ -167,6 +174,10 @@ pub fn run(args: &CtlArgs) -> anyhow::Result<ExitCode> {
             client.get(&format!("/v1/calls/{}/why", part(id)?))?,
             NO_TABLE,
         ),
+        CtlCommand::Blocked => (client.get("/v1/blocked")?, print::BLOCKED),
+        CtlCommand::Unblock { source } => {
+            (client.delete(&format!("/v1/blocked/{source}"))?, NO_TABLE)
+        }
         CtlCommand::Drain => (client.post("/v1/drain", &[])?, NO_TABLE),
         CtlCommand::Resume => (client.post("/v1/resume", &[])?, NO_TABLE),
         CtlCommand::Reload => (client.post("/v1/reload", &[])?, NO_TABLE),
@@ -287,6 +298,14 @@ impl Client {
             request = request.header("Authorization", token);
         }
         self.reply(request.content_type("application/wasm").send(body))
+    }
+
+    fn delete(&self, path: &str) -> anyhow::Result<Reply> {
+        let mut request = self.agent.delete(format!("{}{path}", self.url));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", token);
+        }
+        self.reply(request.call())
     }
 
     fn reply(

@@ -60,6 +60,7 @@ pub fn build(source: &Source<'_>, file: &File, interner: &mut Interner) -> Optio
     let shards = file.shards.unwrap_or_else(cores);
     snapshot.timers.target_rest = file.dns.rest;
     snapshot.emergency = emergency;
+    snapshot.security = file.security.security.clone();
     snapshot.overload = file.overload.of_shard(shards);
     let instances: Vec<usize> = sources.iter().map(|p| p.options.memory_bytes).collect();
     snapshot.limits = {
@@ -81,6 +82,7 @@ pub fn build(source: &Source<'_>, file: &File, interner: &mut Interner) -> Optio
         policies: sources,
         tables: Arc::new(Tables(tables)),
         sources: outside.into(),
+        blocking: file.security.blocking,
         admin,
         cdr: file.cdr_dir.as_deref().map(|dir| source.beside(dir)),
         audit: file.audit_file.as_deref().map(|it| source.beside(it)),

@@ -12,6 +12,7 @@ use intertrunk_proto::trunk::{
     TransferRules, Trunk, TrunkKind,
 };
 
+use super::auth::{self, DoorEntry, LoginEntry};
 use super::capacity::{self, Capacity};
 use super::dns::{self, DnsEntry};
 use super::emergency::{self, EmergencyEntry};
@@ -20,6 +21,7 @@ use super::listen::{self, ListenEntry};
 use super::outside::{self, SourceEntry};
 use super::overload::{self, LimitsEntry, OverloadEntry};
 use super::read::{At, Place, Section, Source};
+use super::security::{self, SecurityEntry};
 use super::value::{self, Match, PeerUri};
 
 /// The whole file.
@@ -39,6 +41,7 @@ pub struct File {
     pub emergency: EmergencyEntry,
     pub overload: OverloadEntry,
     pub limits: LimitsEntry,
+    pub security: SecurityEntry,
 }
 
 /// `[[trunk]]`
@@ -64,6 +67,8 @@ pub struct TrunkEntry {
     pub pass_headers: Option<Vec<String>>,
     pub extensions: Extensions,
     pub pstn_to: Vec<At<String>>,
+    pub door: Option<DoorEntry>,
+    pub login: Option<LoginEntry>,
 }
 
 /// One of a trunk's `peers`.
@@ -157,6 +162,9 @@ pub fn read(source: &Source<'_>) -> Option<File> {
         limits: root
             .section("limits")
             .map_or_else(LimitsEntry::default, overload::limits),
+        security: root
+            .section("security")
+            .map_or_else(SecurityEntry::default, security::read),
     };
     node.into_iter().for_each(Section::finish);
     if let Some(section) = root.section("hep") {
@@ -239,6 +247,8 @@ fn trunk(s: Section<'_>) -> TrunkEntry {
         extensions: extensions(&s),
         redirects: redirects(&s),
         pstn_to: s.list("allow_pstn_to", value::name).unwrap_or_default(),
+        door: s.section("auth").map(auth::door),
+        login: s.section("credentials").map(auth::login),
     };
     s.finish();
     entry

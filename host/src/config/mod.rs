@@ -4,6 +4,7 @@
 //! checks. All three report into one list, so that a file with ten mistakes is mended in one go.
 //! Nothing here opens a socket or compiles a policy.
 
+mod auth;
 mod build;
 mod capacity;
 mod dns;
@@ -17,6 +18,7 @@ mod outside;
 mod overload;
 mod policy;
 mod read;
+mod security;
 mod table;
 mod trunk;
 mod value;
@@ -27,6 +29,7 @@ use std::sync::Arc;
 
 use intertrunk_cases::Suite;
 use intertrunk_policy::Options;
+use intertrunk_proto::blocking::BlockRules;
 use intertrunk_proto::{PolicyId, Snapshot};
 
 use crate::memory::Memory;
@@ -62,6 +65,8 @@ pub struct Built {
     pub tables: Arc<Tables>,
     /// Outside sources that policies may inquire of.
     pub sources: Arc<[Source]>,
+    /// When sources are blocked.
+    pub blocking: BlockRules,
     /// The admin API; off if absent.
     pub admin: Option<Admin>,
     /// Folder of call records; none are written if absent.

@@ -454,6 +454,11 @@ impl<'s> Section<'s> {
         );
     }
 
+    /// Reports what only a look at several keys shows.
+    pub fn fault(&self, place: &Place, problem: &str, remedy: &str) {
+        self.source.fault(place, problem, remedy);
+    }
+
     /// Reports an empty array where something must be named.
     pub fn not_empty(&self, key: &'static str, remedy: &str) {
         if let Some((place, item)) = self.item(key)

@@ -10,6 +10,7 @@ use intertrunk_proto::trunk::{Balance, HistoryForm, SourceMatch, TrunkKind};
 use super::*;
 
 mod load;
+mod security;
 mod trunks;
 
 const LAN: &str = "[[listen]]\nname = \"lan\"\naddress = \"127.0.0.1:5060\"\n";

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use intertrunk_proto::auth::{Door, Login};
 use intertrunk_proto::target::{Resolved, Target};
 use intertrunk_proto::trunk::{Peer, SourceMatch, Trunk};
 use intertrunk_proto::{ListenerId, PolicyId, Transport, TrunkId};
@@ -33,6 +34,7 @@ pub fn all(
     let mut drafts: Vec<Draft<'_>> = drafts.collect();
     claim_default_sources(&mut drafts);
     refuse_shared_sources(names, &drafts);
+    refuse_doors_that_look_alike(names, &drafts);
     let asked = drafts.iter_mut().flat_map(|draft| &mut draft.named);
     let asked = asked.filter_map(|peer| peer.name.take()).collect();
     let trunks = drafts
@@ -49,6 +51,8 @@ struct Draft<'f> {
     policies: Vec<PolicyId>,
     pstn_to: Vec<TrunkId>,
     named: Vec<NamedPeer>,
+    door: Option<Arc<Door>>,
+    login: Option<Arc<Login>>,
     sources: Vec<At<SourceMatch>>,
     certificates: Vec<String>,
 }
@@ -109,8 +113,13 @@ fn draft<'f>(
         Some(written) => by_kind(names, file, &listens, written),
         None => (literals.map(exactly).collect(), Vec::new()),
     };
+    let source = names.source();
+    let door = entry.door.as_ref().and_then(|it| it.build(source));
+    let login = entry.login.as_ref().and_then(|it| it.build(source));
     listens.first()?;
     Some(Draft {
+        door,
+        login,
         entry,
         listens,
         policies,
@@ -348,6 +357,33 @@ fn refuse_shared_sources(names: &Names<'_>, drafts: &[Draft<'_>]) {
     }
 }
 
+/// Trunks that are known by what they show need different names, and one realm to show them for.
+fn refuse_doors_that_look_alike(names: &Names<'_>, drafts: &[Draft<'_>]) {
+    let open = |draft: &&Draft<'_>| draft.door.as_ref().is_some_and(|door| door.anywhere);
+    let open: Vec<&Draft<'_>> = drafts.iter().filter(open).collect();
+    for (n, draft) in open.iter().enumerate() {
+        let (Some(door), Some(entry)) = (&draft.door, &draft.entry.door) else {
+            continue;
+        };
+        let met = |other: &&&Draft<'_>| other.listens.iter().any(|id| draft.listens.contains(id));
+        for other in open[..n].iter().filter(met) {
+            let Some(before) = &other.door else { continue };
+            let (problem, remedy) = if before.realm != door.realm {
+                (
+                    "has another realm than",
+                    "give all doors of a listener that anybody may knock at one realm",
+                )
+            } else if before.user == door.user {
+                ("has the same user as", "give each its own user")
+            } else {
+                continue;
+            };
+            let problem = format!("{problem} {}", named(other.entry));
+            names.source().fault(&entry.place, problem, remedy);
+        }
+    }
+}
+
 fn named(entry: &TrunkEntry) -> String {
     entry
         .name
@@ -369,6 +405,8 @@ fn finish(draft: Draft<'_>, interner: &mut Interner) -> Option<Trunk> {
         policies,
         pstn_to,
         named,
+        door,
+        login,
         sources,
         certificates,
     } = draft;
@@ -404,6 +442,8 @@ fn finish(draft: Draft<'_>, interner: &mut Interner) -> Option<Trunk> {
         redirects: entry.redirects,
         pass_headers: entry.pass_headers.clone().map(Into::into),
         extensions: entry.extensions,
+        login,
+        door,
         state,
     })
 }

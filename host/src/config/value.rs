@@ -134,8 +134,10 @@ pub fn size(bounds: RangeInclusive<usize>) -> impl Fn(&str) -> Result<usize, Com
             return Err(Complaint::new(format!("\"{text}\" is no size"), remedy));
         };
         if !bounds.contains(&bytes) {
-            let (min, max) = (bounds.start() >> 20, bounds.end() >> 20);
-            let remedy = format!("write a size from {min}MiB to {max}MiB");
+            let remedy = match (bounds.start(), bounds.end()) {
+                (min, max) if *min < 1 << 20 => format!("write a size from {min}B to {max}B"),
+                (min, max) => format!("write a size from {}MiB to {}MiB", min >> 20, max >> 20),
+            };
             return Err(Complaint::new(
                 format!("\"{text}\" is out of range"),
                 remedy,

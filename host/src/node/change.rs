@@ -230,6 +230,8 @@ impl Node {
             slots,
         });
         self.running.store(Arc::clone(&running));
+        self.blocklist
+            .adopt(built.blocking, &running.snapshot, self.clock.now());
 
         let mut warnings: Vec<String> = built.warnings.iter().map(ToString::to_string).collect();
         warnings.extend(until_restart(&state, &built).map(str::to_owned));

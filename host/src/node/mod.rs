@@ -25,6 +25,7 @@ use intertrunk_proto::{CallId, CallView, Listener, Record, Snapshot};
 use mio::{Poll, Token};
 
 use crate::audit::{Audit, AuditFault};
+use crate::blocklist::Blocklist;
 use crate::clock::Clock;
 use crate::config::{Built, Faults, Interner};
 use crate::mailbox::{Mailbox, Order, mailbox};
@@ -110,6 +111,7 @@ pub struct Node {
     journal: JournalKeeper,
     outside: Outside,
     audit: Audit,
+    blocklist: Arc<Blocklist>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -144,7 +146,10 @@ impl Node {
             )?;
         let outside = Outside::start()?;
         outside.know(&built.sources, &built.dns);
+        let blocklist = Arc::<Blocklist>::default();
+        blocklist.adopt(built.blocking, &running.snapshot, clock.now());
         let mut start = Start {
+            blocklist: &blocklist,
             clock,
             outside: &outside,
             engine: &engine,
@@ -176,6 +181,7 @@ impl Node {
             journal,
             outside,
             audit,
+            blocklist,
             threads: Mutex::new(threads),
             engine,
         })
@@ -234,6 +240,11 @@ impl Node {
     /// Where changes are written down.
     pub fn audit(&self) -> &Audit {
         &self.audit
+    }
+
+    /// Whom nobody listens to.
+    pub fn blocklist(&self) -> &Blocklist {
+        &self.blocklist
     }
 
     /// Refuses new calls and lets those that are up finish.
@@ -370,6 +381,7 @@ fn with_listeners(snapshot: &Snapshot, listeners: &[Arc<Listener>]) -> Arc<Snaps
 struct Start<'n> {
     clock: Clock,
     outside: &'n Outside,
+    blocklist: &'n Arc<Blocklist>,
     engine: &'n Engine,
     running: &'n Arc<Running>,
     queue: RecordQueue,
@@ -423,6 +435,7 @@ impl Start<'_> {
                 inbox,
                 mailboxes: Arc::clone(&mailboxes),
                 outside: self.outside.clone(),
+                blocklist: Arc::clone(self.blocklist),
                 observer: Observer::new(set, self.queue.clone(), self.decisions.clone()),
             };
             let thread = thread::Builder::new().name(format!("shard-{shard}"));

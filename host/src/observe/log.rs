@@ -139,6 +139,11 @@ pub fn line(event: &Event, snapshot: &Snapshot) {
         } => {
             debug!(remote = %flow.remote, ?cause, "dropped: {detail}");
         }
+        Event::Challenged { flow } => debug!(remote = %flow.remote, "request challenged"),
+        Event::WrongCredentials { flow, trunk, .. } => {
+            let trunk = trunk.as_ref().map(name);
+            debug!(remote = %flow.remote, trunk, "wrong credentials");
+        }
         Event::LateAnswer => debug!("a policy's answer came too late"),
         Event::Retransmitted { flow } => trace!(remote = %flow.remote, "retransmission absorbed"),
     }

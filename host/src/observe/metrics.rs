@@ -42,7 +42,12 @@ counts! {
     DroppedUnknownSource = "datagrams_dropped" { "cause=\"unknown-source\"" }, "Datagrams thrown away.";
     DroppedStrayResponse = "datagrams_dropped" { "cause=\"stray-response\"" }, "Datagrams thrown away.";
     DroppedStrayAck = "datagrams_dropped" { "cause=\"stray-ack\"" }, "Datagrams thrown away.";
+    DroppedScanner = "datagrams_dropped" { "cause=\"scanner\"" }, "Datagrams thrown away.";
+    DroppedBlocked = "datagrams_dropped" { "cause=\"blocked\"" }, "Datagrams thrown away.";
     DroppedOverload = "datagrams_dropped" { "cause=\"overload\"" }, "Datagrams thrown away.";
+    Blocks = "blocks", "Sources blocked, each time counted.";
+    Challenges = "challenges_sent", "Requests that have to show credentials first.";
+    WrongCredentials = "credentials_refused", "Requests with wrong credentials.";
     Retransmissions = "retransmissions_absorbed", "Messages that came again.";
     RequestsRefused = "requests_refused", "Requests refused before they became a call.";
     ShedCalls = "calls_shed" { "load=\"calls\"" }, "New calls refused because of overload.";
@@ -122,6 +127,7 @@ impl From<DropCause> for Count {
             DropCause::UnknownSource => Count::DroppedUnknownSource,
             DropCause::StrayResponse => Count::DroppedStrayResponse,
             DropCause::StrayAck => Count::DroppedStrayAck,
+            DropCause::Scanner => Count::DroppedScanner,
             DropCause::Overload => Count::DroppedOverload,
         }
     }

@@ -70,6 +70,8 @@ impl Observer {
                 counters.add_many(Count::TrunkNearLimit, near.into());
             }
             Event::Dropped { cause, .. } => counters.add(cause.into()),
+            Event::Challenged { .. } => counters.add(Count::Challenges),
+            Event::WrongCredentials { .. } => counters.add(Count::WrongCredentials),
             Event::LateAnswer => counters.add(Count::LateAnswers),
             Event::Retransmitted { .. } => counters.add(Count::Retransmissions),
         }

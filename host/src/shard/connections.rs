@@ -40,7 +40,9 @@ impl Shard {
             match self.streams.next_news() {
                 Some(News::Message { flow, bytes }) => {
                     self.count(Count::StreamMessagesReceived);
-                    self.take_in(flow, bytes);
+                    if !self.is_blocked(flow) {
+                        self.take_in(flow, bytes);
+                    }
                 }
                 Some(News::Unsent(origin)) => self.tell_unsent(origin),
                 None => break,

@@ -100,6 +100,7 @@ fn bench() -> Bench {
         inbox,
         mailboxes: [mine, theirs].into(),
         outside: Outside::start().unwrap(),
+        blocklist: Arc::default(),
         observer: Observer::new(Arc::clone(&counters), records, decisions),
     });
     Bench {

@@ -18,6 +18,7 @@ mod overload;
 mod phone;
 mod reload;
 mod stop;
+mod strangers;
 mod streams;
 mod tls;
 mod trunks;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::line::Line;
 
 /// How long anything may take.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 static NEXT_CALL: AtomicU32 = AtomicU32::new(1);
 
@@ -95,9 +95,23 @@ impl Phone {
 
     /// Sends an INVITE for `callee` with this body.
     pub fn invite_with(&self, host: SocketAddr, caller: &str, callee: &str, body: &str) -> Side {
+        let side = self.begin(host, caller, callee);
+        self.say(&side, "INVITE", "Content-Type: application/sdp\r\n", body);
+        side
+    }
+
+    /// Sends an INVITE for `callee` with these header lines.
+    pub fn invite_as(&self, host: SocketAddr, caller: &str, callee: &str, lines: &str) -> Side {
+        let side = self.begin(host, caller, callee);
+        let lines = format!("Content-Type: application/sdp\r\n{lines}");
+        self.say(&side, "INVITE", &lines, "v=0\r\n");
+        side
+    }
+
+    fn begin(&self, host: SocketAddr, caller: &str, callee: &str) -> Side {
         let number = NEXT_CALL.fetch_add(1, Ordering::Relaxed);
         let me = self.address();
-        let side = Side {
+        Side {
             call_id: format!("call-{number}-{}", me.port()),
             host,
             uri: format!("sip:{callee}@{host}"),
@@ -105,9 +119,7 @@ impl Phone {
             to: format!("<sip:{callee}@{host}>"),
             cseq: 1,
             branch: format!("z9hG4bK-{number}-{}", me.port()),
-        };
-        self.say(&side, "INVITE", "Content-Type: application/sdp\r\n", body);
-        side
+        }
     }
 
     /// Takes the 2xx: learns the dialog from it and acknowledges it.
@@ -157,6 +169,11 @@ impl Phone {
 
     /// Answers a request.
     pub fn answer(&self, request: &Message, code: u16, reason: &str) {
+        self.answer_with(request, code, reason, "");
+    }
+
+    /// Answers a request with these header lines.
+    pub fn answer_with(&self, request: &Message, code: u16, reason: &str, lines: &str) {
         let copied: String = request
             .0
             .lines()
@@ -176,7 +193,7 @@ impl Phone {
         let (me, param) = (self.address(), self.param());
         let response = format!(
             "SIP/2.0 {code} {reason}\r\n{copied}To: {to}{tag}\r\nContact: <sip:callee@{me}{param}>\r\n\
-             Content-Length: 0\r\n\r\n"
+             {lines}Content-Length: 0\r\n\r\n"
         );
         self.line.answer(request.header("Via"), response.as_bytes());
     }

@@ -4,6 +4,7 @@
 //! the host does wrong.
 
 mod again;
+pub mod asks;
 mod callee;
 mod caller;
 mod choice;
@@ -168,6 +169,8 @@ pub struct Ua {
     pub referred: Referred,
     /// What it answers to OPTIONS of no dialog; nothing if absent.
     pub options: Option<u16>,
+    /// What it wants to be shown.
+    pub asks: asks::Asks,
     secrets: [String; 3],
     state: State,
     serial: u32,
@@ -192,6 +195,7 @@ impl Ua {
             refers: false,
             referred: Referred::default(),
             options: Some(200),
+            asks: asks::Asks::default(),
             secrets: [
                 address.ip().to_string(),
                 format!("agent-{name}"),
@@ -369,6 +373,9 @@ impl Ua {
             Ok(message) => message,
             Err(fault) => return self.complain(&format!("unreadable: {fault}")),
         };
+        if self.challenges(&message) {
+            return;
+        }
         let call_id = String::from_utf8_lossy(message.call_id()).into_owned();
         let known = self.sides.remove(&call_id);
         let side = match (known, message.is_request()) {

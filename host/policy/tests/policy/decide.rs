@@ -64,14 +64,17 @@ fn a_policy_gets_no_header_that_it_did_not_ask_for() {
 
 #[test]
 fn headers_come_from_the_invite_by_the_manifest() {
-    // In a component of its own making: its manifest asks for two headers, one by its compact form.
-    let asks_for_headers = crate::load::with_manifest(&["X-Account", "i"], &["*"], &[]);
+    // In a component of its own making: its manifest asks for two headers, one by its compact form, and
+    // for one that no policy sees.
+    let asks_for_headers =
+        crate::load::with_manifest(&["X-Account", "i", "Authorization"], &["*"], &[]);
     let slot = live(&asks_for_headers, "", options());
     let invite = "INVITE sip:100@example.com SIP/2.0\r\n\
         Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\n\
         From: <sip:a@example.com>;tag=1\r\nTo: <sip:100@example.com>\r\n\
         Call-ID: one@a.example\r\nCSeq: 1 INVITE\r\nMax-Forwards: 70\r\n\
         x-account: seven\r\n  eight \r\nX-Other: no\r\nX-ACCOUNT: nine\r\n\
+        Authorization: Digest username=\"a\"\r\n\
         Content-Length: 0\r\n\r\n";
     let invite = Message::parse(Bytes::from_static(invite.as_bytes())).unwrap();
     let mut question = query("100");

@@ -32,7 +32,7 @@ impl B2bua {
         if !bytes.starts_with(b"INVITE ") || self.core.snapshot.identify(flow).is_none() {
             return;
         }
-        if let Read::Message(invite) = read(bytes, &self.read_limits)
+        if let Read::Message(invite) = read(bytes, &self.core.snapshot.security.message)
             && invite.to_tag().is_none()
         {
             self.shed(flow, &invite, Load::Mailbox);

@@ -3,29 +3,25 @@
 use super::B2bua;
 use crate::call::Call;
 use crate::core::Core;
-use crate::transaction::{Owner, Told};
+use crate::transaction::{Challenged, Owner, Told};
 
 impl B2bua {
     /// Tells everybody what came of their transactions.
     pub(super) fn tell_owners(&mut self) {
         while let Some(told) = self.core.table.next_told() {
-            let key = match &told {
+            let owner = match &told {
                 Told::Response { owner, .. }
                 | Told::TimedOut { owner }
                 | Told::Unsendable { owner }
-                | Told::ClientOver { owner } => match *owner {
-                    Owner::Trunk(trunk, number) => {
-                        self.watch_told(trunk, number, &told);
-                        continue;
-                    }
-                    Owner::Attempt(call, _)
-                    | Owner::Relay(call, _)
-                    | Owner::Own(call, _, _)
-                    | Owner::Refresh(call, _)
-                    | Owner::Call(call) => call,
-                },
-                Told::ServerOver { call } => *call,
+                | Told::ClientOver { owner } => *owner,
+                Told::Challenged(challenged) => challenged.owner,
+                Told::ServerOver { call } => Owner::Call(*call),
             };
+            if let Owner::Trunk(trunk, number) = owner {
+                self.watch_told(trunk, number, &told);
+                continue;
+            }
+            let Some(key) = owner.call() else { continue };
             if let Some(call) = self.calls.get_mut(key) {
                 tell(call, told, &mut self.core);
                 if call.is_gone() {
@@ -100,16 +96,31 @@ fn tell(call: &mut Call, told: Told, core: &mut Core) {
         | Told::ClientOver {
             owner: Owner::Trunk(..),
         } => {}
+        Told::Challenged(challenged) => {
+            let Some(refused) = call.challenged(*challenged, core) else {
+                return;
+            };
+            let Challenged {
+                owner, response, ..
+            } = refused;
+            tell(call, Told::Response { owner, response }, core);
+            over(call, owner);
+        }
         Told::ClientOver { owner } => {
-            match owner {
-                Owner::Attempt(_, id) => call.attempt_over(id),
-                Owner::Relay(_, id) => call.relay_over(id),
-                Owner::Own(_, leg, cseq) => call.own_over(leg, cseq),
-                Owner::Refresh(_, leg) => call.refresh_over(leg),
-                Owner::Call(_) | Owner::Trunk(..) => {}
-            }
+            over(call, owner);
             call.transaction_over();
         }
         Told::ServerOver { .. } => call.transaction_over(),
+    }
+}
+
+/// A transaction has nothing more to say to its owner.
+fn over(call: &mut Call, owner: Owner) {
+    match owner {
+        Owner::Attempt(_, id) => call.attempt_over(id),
+        Owner::Relay(_, id) => call.relay_over(id),
+        Owner::Own(_, leg, cseq) => call.own_over(leg, cseq),
+        Owner::Refresh(_, leg) => call.refresh_over(leg),
+        Owner::Call(_) | Owner::Trunk(..) => {}
     }
 }

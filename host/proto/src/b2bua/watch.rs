@@ -19,7 +19,7 @@ use crate::io::{Flow, TrunkId};
 use crate::target::Mark;
 use crate::time::Instant;
 use crate::timer::{Alarm, TimerOwner};
-use crate::transaction::{ClientKey, Owner, Sending, Told};
+use crate::transaction::{Challenged, ClientKey, Owner, Sending, Told};
 use crate::trunk::{Options, Peer, Switch, Trunk};
 
 /// How often a watched trunk is looked at.
@@ -111,6 +111,8 @@ impl B2bua {
     /// What came of OPTIONS.
     pub(super) fn watch_told(&mut self, trunk: TrunkId, number: u64, told: &Told) {
         let (code, answered) = match told {
+            Told::Challenged(challenged) if self.show(trunk, number, challenged) => return,
+            Told::Challenged(challenged) => (challenged.response.status(), true),
             Told::Response { response, .. } if response.status() < 200 => return,
             Told::Response { response, .. } => (response.status(), true),
             Told::TimedOut { .. } | Told::Unsendable { .. } => (0, false),
@@ -131,6 +133,28 @@ impl B2bua {
             probe.heard(well, options, self.core.now);
             self.watch.look(trunk, &mut self.core);
         }
+    }
+
+    /// Asks again with the trunk's credentials; false if there is nothing to show.
+    fn show(&mut self, trunk: TrunkId, number: u64, challenged: &Challenged) -> bool {
+        let login = self
+            .core
+            .snapshot
+            .trunk(trunk)
+            .and_then(|t| t.login.clone());
+        let probes = self.watch.trunks.get_mut(&trunk).map(|w| &mut w.probes);
+        let mut waits = probes
+            .into_iter()
+            .flatten()
+            .filter_map(|p| p.waits.as_mut());
+        let (Some(login), Some(waiting)) = (login, waits.find(|w| w.number == number)) else {
+            return false;
+        };
+        let again = self.core.send_again(&login, challenged);
+        again.is_some_and(|(client, _)| {
+            waiting.client = client;
+            true
+        })
     }
 
     /// A trunk's peer has sent OPTIONS. The code of the answer: who takes no new calls says so.

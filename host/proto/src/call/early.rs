@@ -166,6 +166,19 @@ impl Attempt {
         numbers.fold(self.early.used, u32::max)
     }
 
+    /// All dialogs of this attempt go on above this number.
+    pub(super) fn skip_cseq(&mut self, used: u32) {
+        let parked = self
+            .early
+            .all
+            .iter_mut()
+            .filter_map(|e| e.dialog.as_deref_mut());
+        let dialogs = parked.chain(self.early.beginning.as_deref_mut());
+        for dialog in dialogs.chain([&mut self.leg.dialog]) {
+            dialog.skip_cseq(used);
+        }
+    }
+
     /// Whether this tag of the peer is an early dialog of ours.
     pub(super) fn has_early(&self, tag: Option<&[u8]>) -> bool {
         self.is_live() && self.early.with_tag(tag).is_some()

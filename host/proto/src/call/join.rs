@@ -243,6 +243,21 @@ impl Call {
         }
     }
 
+    /// Whether the answer to the host's own re-INVITE with this number is waited for.
+    pub(super) fn waits_for_own(&self, leg: LegId, cseq: u32) -> bool {
+        let offer = self.own_offer.as_ref();
+        offer.is_some_and(|o| o.leg == leg && o.cseq == cseq && !o.given_up)
+    }
+
+    /// The host's own re-INVITE went out a second time.
+    pub(super) fn own_sent_again(&mut self, client: ClientKey, cseq: u32) {
+        if let Some(offer) = &mut self.own_offer {
+            offer.client = Some(client);
+            offer.cseq = cseq;
+            offer.heard = false;
+        }
+    }
+
     /// The host's own re-INVITE got no answer, or could not be sent.
     pub(crate) fn own_silent(&mut self, to: LegId, core: &mut Core) {
         self.own_refused(to, 408, core);

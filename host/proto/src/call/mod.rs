@@ -18,6 +18,7 @@
 //! - `change`, `refer`, `replaces`, `notify`, `join`: a party of an answered call changes
 //! - `pickup`: a newcomer takes a call that rings elsewhere
 //! - `referral`: a REFER that the other side carries out
+//! - `challenged`: requests of ours that need credentials
 //! - `provisional`: 18x and PRACK
 //! - `refresh`: session timers
 //! - `relay`: requests that cross from one leg to the other
@@ -28,6 +29,7 @@
 mod attempt;
 mod begin;
 mod bridge;
+mod challenged;
 mod change;
 mod dial;
 mod early;

@@ -78,6 +78,14 @@ impl Call {
         self.referrals.retain(|f| (f.to, f.sent) != (to, sent));
     }
 
+    /// A REFER went out a second time, with this number.
+    pub(super) fn referral_renumbered(&mut self, to: LegId, before: u32, sent: u32) {
+        let mut of_leg = self.referrals.iter_mut().filter(|f| f.to == to);
+        if let Some(referral) = of_leg.find(|f| f.sent == before) {
+            referral.sent = sent;
+        }
+    }
+
     /// The `id` on the other side of a subscription of this leg.
     pub(super) fn referral_by(&self, by: LegId, id: Option<u32>) -> Option<u32> {
         let mut of_leg = self.referrals.iter().filter(|f| f.by == by);

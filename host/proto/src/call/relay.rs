@@ -28,9 +28,9 @@ pub(crate) struct RelayId(pub(crate) u16);
 /// A request that came in on one leg and went out on the other.
 #[derive(Debug)]
 pub(super) struct Relay {
-    id: RelayId,
+    pub(super) id: RelayId,
     pub(super) from: LegId,
-    to: LegId,
+    pub(super) to: LegId,
     flow: Flow,
     /// It opens an exchange of session descriptions.
     pub(super) negotiates: bool,
@@ -53,6 +53,15 @@ pub(super) struct Relay {
     has_offer: bool,
     /// A re-INVITE whose provisional answers would have to be reliable: it gets none.
     wants_reliable: bool,
+}
+
+impl Relay {
+    /// It went out a second time, in this transaction, with this number.
+    pub(super) fn sent_again(&mut self, client: ClientKey, cseq: u32) {
+        self.client = client;
+        self.cseq = cseq;
+        self.heard = false;
+    }
 }
 
 /// How far a relayed re-INVITE has been given up.
@@ -450,6 +459,8 @@ impl Anew {
 fn code_for_asker(code: u16, bridged: bool) -> u16 {
     match code {
         408 | 481 if !bridged => 500,
+        // Whose password that would be, only we and the peer know.
+        401 | 407 => 403,
         422 => 500,
         _ => code,
     }

@@ -13,10 +13,12 @@ mod server_plain;
 mod table;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use crate::time::Instant;
 
-pub(crate) use table::{ClientKey, Env, Incoming, Owner, Sending, ServerKey, Table, Told};
+pub(crate) use table::{ClientKey, Env, ServerKey, Table};
+pub(crate) use told::{Challenged, Incoming, Owner, Sending, Told};
 
 /// What a client machine wants done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -12,10 +12,12 @@ use super::clocks::Clocks;
 use super::key::ServerTxKey;
 use super::server_invite::ServerInvite;
 use super::server_plain::ServerPlain;
+use super::told::{Challenged, Incoming, Owner, Sending, Told};
 use super::{ClientInput, ClientStep, ServerInput, ServerStep};
-use crate::call::{AttemptId, CallKey, LegId, RelayId};
+use crate::auth::again::TRIES_MAX;
+use crate::call::CallKey;
 use crate::event::Event;
-use crate::io::{Flow, Output, TransmitId, TrunkId};
+use crate::io::{Flow, Output, TransmitId};
 use crate::snapshot::Snapshot;
 use crate::time::Instant;
 use crate::timer::{Alarm, TimerOwner, Timers};
@@ -25,63 +27,6 @@ new_key_type! {
     pub(crate) struct ClientKey;
     /// A server transaction of this shard.
     pub(crate) struct ServerKey;
-}
-
-/// Who is told about a transaction.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Owner {
-    /// The INVITE of one attempt.
-    Attempt(CallKey, AttemptId),
-    /// A request relayed from one leg to the other.
-    Relay(CallKey, RelayId),
-    /// A re-INVITE of the host's own, with this CSeq, to one leg.
-    Own(CallKey, LegId, u32),
-    /// The host's refresh of the session on one leg.
-    Refresh(CallKey, LegId),
-    /// The host's own request within a call (BYE, CANCEL); only its end matters.
-    Call(CallKey),
-    /// OPTIONS to a target of this trunk, by its number.
-    Trunk(TrunkId, u64),
-}
-
-/// A request to send in a new client transaction.
-pub(crate) struct Sending {
-    pub(crate) flow: Flow,
-    pub(crate) bytes: Bytes,
-    pub(crate) branch: Token,
-    pub(crate) invite: bool,
-    pub(crate) owner: Owner,
-}
-
-/// What an owner is told.
-#[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are responses; a box each costs more"
-)]
-pub(crate) enum Told {
-    /// A response came that is new to the owner.
-    Response { owner: Owner, response: Message },
-    /// No final response came in time.
-    TimedOut { owner: Owner },
-    /// The request could not be sent.
-    Unsendable { owner: Owner },
-    /// A client transaction of this owner is over.
-    ClientOver { owner: Owner },
-    /// A server INVITE transaction of this call is over.
-    ServerOver { call: CallKey },
-}
-
-/// What a received request is to the transactions.
-pub(crate) enum Incoming {
-    /// A retransmission, dealt with.
-    Absorbed,
-    /// Starts a transaction.
-    New,
-    /// An ACK for a 2xx: the dialog's.
-    Ack,
-    /// A CANCEL, and the INVITE transaction that it is about with its call.
-    Cancel(Option<(ServerKey, CallKey)>),
 }
 
 /// What the table needs of its surroundings for one step.
@@ -127,6 +72,8 @@ struct Client {
     ack: Option<Bytes>,
     /// The same request over UDP, for when it cannot be sent.
     fallback: Option<Box<(Flow, Bytes)>>,
+    /// How often its request has been sent with credentials.
+    tries: u8,
     alarm: Alarm,
 }
 
@@ -214,6 +161,7 @@ impl Table {
             request: sending.bytes.clone(),
             ack: None,
             fallback: None,
+            tries: 0,
             alarm: Alarm::default(),
         });
         self.by_branch
@@ -244,6 +192,13 @@ impl Table {
         })
     }
 
+    /// How often the request of this transaction has been sent with credentials.
+    pub(crate) fn tried(&mut self, key: ClientKey, tries: u8) {
+        if let Some(client) = self.clients.get_mut(key) {
+            client.tries = tries;
+        }
+    }
+
     /// Ends a transaction that its owner has given up, without telling anybody but that it is over.
     pub(crate) fn abandon(&mut self, key: ClientKey) {
         self.drop_client(key);
@@ -263,12 +218,26 @@ impl Table {
         let Some(client) = self.clients.get_mut(key) else {
             return false;
         };
+        let challenged = matches!(response.status(), 401 | 407) && client.tries < TRIES_MAX;
+        let request = match challenged {
+            true => client.request.clone(),
+            false => Bytes::new(),
+        };
         let step = client.step(input, env);
         if step.ack {
             client.acknowledge(&response, env);
         }
         let owner = client.owner;
-        if step.tell {
+        if step.tell && !request.is_empty() {
+            client.owner = owner.without_part();
+            self.told.push_back(Told::Challenged(Box::new(Challenged {
+                owner,
+                flow: client.flow,
+                request,
+                response,
+                tries: client.tries,
+            })));
+        } else if step.tell {
             self.told.push_back(Told::Response { owner, response });
         } else {
             env.out

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Trunk;
+use crate::blocking::source_of;
 
 /// A port outweighs any prefix.
 const PORT: u16 = 256;
@@ -97,6 +98,17 @@ impl Trunk {
             .iter()
             .any(|s| s.network == ip && s.prefix == bits)
             || (self.follows_peers && self.any_source(|s| s.ip() == ip))
+    }
+
+    /// Whether something from this address may be its, on some listener and from some port.
+    pub(crate) fn may_be_at(&self, ip: IpAddr) -> bool {
+        let same = |other: IpAddr| source_of(other) == source_of(ip);
+        let written = |s: &SourceMatch| {
+            let port = s.port.unwrap_or_default();
+            same(s.network) || s.specificity(SocketAddr::new(ip, port)).is_some()
+        };
+        self.sources.iter().any(written)
+            || (self.follows_peers && self.any_source(|s| same(s.ip())))
     }
 
     fn any_source(&self, wanted: impl Fn(SocketAddr) -> bool) -> bool {

@@ -30,6 +30,15 @@ pub const CALLS: &[Column] = &[
     Column("SINCE", "/started_at"),
 ];
 
+/// Columns of the blocks.
+pub const BLOCKED: &[Column] = &[
+    Column("SOURCE", "/source"),
+    Column("OFFENCE", "/offence"),
+    Column("UNTIL", "/until"),
+    Column("TIMES", "/times"),
+    Column("DROPPED", "/dropped"),
+];
+
 /// Columns of the policies.
 pub const POLICIES: &[Column] = &[
     Column("POLICY", "/name"),

@@ -120,7 +120,8 @@ fn live(
 ) -> Result<Slot, Box<dyn std::error::Error>> {
     let options = Options {
         isolation,
-        deadline: Duration::from_secs(1),
+        // Half of it is what `configure` may take, or no fresh instance is made for a decision.
+        deadline: Duration::from_millis(200),
         configure_deadline: Duration::from_secs(60),
         memory_bytes: 512 << 20,
         ..Options::default()

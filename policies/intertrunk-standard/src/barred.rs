@@ -195,12 +195,11 @@ pub(crate) struct Emergency {
 }
 
 impl Emergency {
-    /// Whether one of these is dialled, or the service itself.
-    fn is_dialed(&self, dialed: [&str; 2], is_sos: bool) -> bool {
-        (is_sos && self.sos)
-            || dialed
-                .iter()
-                .any(|number| **number == *self.number || include(&self.masks.0, number))
+    /// Whether one of these is dialled.
+    fn is_dialed(&self, dialed: [&str; 2]) -> bool {
+        dialed
+            .iter()
+            .any(|number| **number == *self.number || include(&self.masks.0, number))
     }
 
     /// How specific it is for this call: lower is more; nothing if it is for others.
@@ -215,7 +214,8 @@ impl Emergency {
     }
 }
 
-/// The most specific of these that is about a call from `origin` to a number, as it was dialled.
+/// The one of these that a call from `origin` is for: by the number as it was dialled, or else since the
+/// host takes the call for one; of several the most specific.
 pub(crate) fn emergency<'a>(
     all: &'a [Emergency],
     dialed: [&str; 2],
@@ -224,9 +224,13 @@ pub(crate) fn emergency<'a>(
     site: Option<&str>,
 ) -> Option<&'a Emergency> {
     all.iter()
-        .filter(|it| it.is_dialed(dialed, is_sos))
-        .filter_map(|it| Some((it.rank(origin, site)?, it)))
-        .min_by_key(|(rank, _)| *rank)
+        .filter_map(|it| {
+            let is_other = !it.is_dialed(dialed);
+            let is_meant = !is_other || (is_sos && it.sos);
+            let rank = it.rank(origin, site).filter(|_| is_meant)?;
+            Some(((is_other, rank), it))
+        })
+        .min_by_key(|(order, _)| *order)
         .map(|(_, it)| it)
 }
 

@@ -82,7 +82,7 @@ impl Standard {
         if self.emergencies.is_empty() {
             return None;
         }
-        let is_sos = query.call.emergency && query.call.request_uri.scheme == Scheme::Other;
+        let is_sos = query.call.emergency;
         let (origin, site) = (query.origin(), ends.origin_site());
         emergency(&self.emergencies, dialed, is_sos, origin, site)
     }

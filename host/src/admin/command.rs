@@ -10,13 +10,14 @@ use intertrunk_policy::{CanaryRules, GenerationInfo};
 use intertrunk_proto::CallId;
 use intertrunk_proto::trunk::{Sums, Switch, Trunk};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::view::{
     BlockView, CallLine, DiffView, EndedCall, HeldView, ListenerView, LiveCall, PolicyView,
     StatusView, Time, TrunkView, Why, alarms,
 };
 use crate::audit::{Deed, Who};
-use crate::node::{ChangeFault, Node, Unresponsive};
+use crate::node::{ChangeFault, Node, Reloaded, Unresponsive};
 use crate::observe::metrics;
 
 /// What an operator wants.
@@ -34,6 +35,10 @@ pub enum Command {
     Trunks,
     /// Let this trunk take new calls, or not. Calls that are up go on.
     Trunk(String, Switch),
+    /// A trunk with these keys of the configuration, new or in place of the one of its name.
+    SetTrunk(String, Map<String, Value>),
+    /// No trunk of this name.
+    RemoveTrunk(String),
     /// All calls that are up.
     Calls,
     /// One call, up or ended lately.
@@ -141,6 +146,8 @@ impl Command {
                 Switch::Draining => Deed::of("trunk-drain", name),
                 Switch::Disabled => Deed::of("trunk-disable", name),
             },
+            Command::SetTrunk(name, _) => Deed::of("trunk-set", name),
+            Command::RemoveTrunk(name) => Deed::of("trunk-remove", name),
             Command::EndCall(call) => Deed::of("end-call", call.to_string()),
             Command::Stage(policy, _) => Deed::of("stage", policy),
             Command::Shadow(policy) => Deed::of("shadow", policy),
@@ -166,13 +173,11 @@ impl Command {
                 return Ok(Done::of(&node.promote(&policy, sha256.as_deref())?));
             }
             Command::Rollback(policy) => return Ok(Done::of(&node.rollback(&policy)?)),
-            Command::Reload => {
-                let reloaded = node.reload()?;
-                return Ok(Done {
-                    reply: json(&reloaded),
-                    sha256: Some(reloaded.sha256),
-                });
+            Command::Reload => return Ok(Done::reloaded(node.reload()?)),
+            Command::SetTrunk(name, keys) => {
+                return Ok(Done::reloaded(node.set_trunk(&name, &keys)?));
             }
+            Command::RemoveTrunk(name) => return Ok(Done::reloaded(node.remove_trunk(&name)?)),
             Command::Health => node
                 .pulse()
                 .map(|_| Reply::Text("ok\n".to_owned()))
@@ -220,6 +225,13 @@ impl Done {
         Done {
             reply: json(generation),
             sha256: Some(generation.sha256.clone()),
+        }
+    }
+
+    fn reloaded(reloaded: Reloaded) -> Done {
+        Done {
+            reply: json(&reloaded),
+            sha256: Some(reloaded.sha256),
         }
     }
 }

@@ -15,7 +15,7 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use axum::{Extension, Router};
 use intertrunk_policy::CanaryRules;
 use intertrunk_proto::CallId;
@@ -41,6 +41,10 @@ pub fn router(node: Arc<Node>, token: Option<String>) -> Router {
         .route("/metrics", get(plain(Command::Metrics)))
         .route("/v1/status", get(plain(Command::Status)))
         .route("/v1/trunks", get(plain(Command::Trunks)))
+        .route(
+            "/v1/trunks/{name}",
+            put(set_trunk).delete(named(Command::RemoveTrunk)),
+        )
         .route(
             "/v1/trunks/{name}/enable",
             post(named(|name| Command::Trunk(name, Switch::Enabled))),
@@ -111,6 +115,22 @@ where
                 "a call id is 16 hexadecimal digits",
             )
         }),
+    }
+}
+
+/// The keys of the trunk in the body, as JSON.
+async fn set_trunk(
+    State(node): State<Arc<Node>>,
+    Extension(who): From,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Response {
+    match serde_json::from_slice(&body) {
+        Ok(keys) => answer(node, who, Command::SetTrunk(name, keys)).await,
+        Err(fault) => {
+            let remedy = r#"write {"peers": ["sip:192.0.2.1"], "policy": "main"}"#;
+            error(StatusCode::BAD_REQUEST, &format!("{fault}; {remedy}"))
+        }
     }
 }
 
@@ -204,11 +224,15 @@ fn refused(refusal: &Refusal) -> Response {
             StatusCode::SERVICE_UNAVAILABLE
         }
         Refusal::Change(change) => match change {
-            ChangeFault::UnknownPolicy(_) => StatusCode::NOT_FOUND,
-            ChangeFault::Load { .. } | ChangeFault::Settings { .. } | ChangeFault::Config(_) => {
-                StatusCode::UNPROCESSABLE_ENTITY
+            ChangeFault::UnknownPolicy(_) | ChangeFault::UnknownTrunk(_) => StatusCode::NOT_FOUND,
+            ChangeFault::Load { .. }
+            | ChangeFault::Settings { .. }
+            | ChangeFault::Config(_)
+            | ChangeFault::Trunk(..)
+            | ChangeFault::Kept { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            ChangeFault::Slot { .. } | ChangeFault::Listener(_) | ChangeFault::NotKept => {
+                StatusCode::CONFLICT
             }
-            ChangeFault::Slot { .. } | ChangeFault::Listener(_) => StatusCode::CONFLICT,
             ChangeFault::Unresponsive(_) | ChangeFault::Resolver(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

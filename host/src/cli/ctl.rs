@@ -23,6 +23,7 @@ Examples:
   intertrunk ctl status
   intertrunk ctl calls --json
   intertrunk ctl why 00000000deadbeef              why did this call go there?
+  intertrunk ctl trunk drain gw-a                  finish its calls, take no new ones
   intertrunk ctl policy stage new.wasm && intertrunk ctl policy promote main
   intertrunk ctl policy stage builtin:standard     the same module, the edited dial plan
   intertrunk ctl policy canary main 5 && intertrunk ctl policy diff main
@@ -56,6 +57,9 @@ enum CtlCommand {
     Status,
     /// All trunks and what is up on them
     Trunks,
+    /// One trunk: switch it, set it or remove it
+    #[command(subcommand)]
+    Trunk(TrunkCommand),
     /// Calls that are up
     Calls,
     /// One call with its ladder and its decision
@@ -84,6 +88,37 @@ enum CtlCommand {
     Resume,
     /// Read the configuration again, all or nothing
     Reload,
+}
+
+#[derive(Subcommand)]
+enum TrunkCommand {
+    /// Take calls as its health allows
+    Enable {
+        /// Name of the trunk
+        name: String,
+    },
+    /// Finish the calls that are up, take no new ones, in neither direction
+    Drain {
+        /// Name of the trunk
+        name: String,
+    },
+    /// The same, and do not ask how it is
+    Disable {
+        /// Name of the trunk
+        name: String,
+    },
+    /// Create it, or put it in place of the one of its name; kept in the file `admin.trunks`
+    Set {
+        /// Name of the trunk
+        name: String,
+        /// File with its keys as JSON: {"peers": ["sip:192.0.2.1"], "policy": "main"}
+        keys: PathBuf,
+    },
+    /// Remove it; calls that are up on it go on
+    Remove {
+        /// Name of the trunk
+        name: String,
+    },
 }
 
 #[derive(Subcommand)]
@@ -181,6 +216,7 @@ pub fn run(args: &CtlArgs) -> anyhow::Result<ExitCode> {
         CtlCommand::Drain => (client.post("/v1/drain", &[])?, NO_TABLE),
         CtlCommand::Resume => (client.post("/v1/resume", &[])?, NO_TABLE),
         CtlCommand::Reload => (client.post("/v1/reload", &[])?, NO_TABLE),
+        CtlCommand::Trunk(command) => (client.trunk(command)?, NO_TABLE),
         CtlCommand::Policy(command) => client.policy(command)?,
     };
     match reply.body["error"].as_str() {
@@ -272,6 +308,21 @@ impl Client {
         Ok((reply, NO_TABLE))
     }
 
+    fn trunk(&self, command: &TrunkCommand) -> anyhow::Result<Reply> {
+        let path = |name: &str| anyhow::Ok(format!("/v1/trunks/{}", part(name)?));
+        match command {
+            TrunkCommand::Enable { name } => self.post(&(path(name)? + "/enable"), &[]),
+            TrunkCommand::Drain { name } => self.post(&(path(name)? + "/drain"), &[]),
+            TrunkCommand::Disable { name } => self.post(&(path(name)? + "/disable"), &[]),
+            TrunkCommand::Set { name, keys } => {
+                let text = std::fs::read(keys);
+                let text = text.with_context(|| format!("{} cannot be read", keys.display()))?;
+                self.put(&path(name)?, &text)
+            }
+            TrunkCommand::Remove { name } => self.delete(&path(name)?),
+        }
+    }
+
     fn only_policy(&self) -> anyhow::Result<String> {
         let reply = self.get("/v1/policies")?;
         let rows = print::rows(&reply.body);
@@ -298,6 +349,14 @@ impl Client {
             request = request.header("Authorization", token);
         }
         self.reply(request.content_type("application/wasm").send(body))
+    }
+
+    fn put(&self, path: &str, body: &[u8]) -> anyhow::Result<Reply> {
+        let mut request = self.agent.put(format!("{}{path}", self.url));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", token);
+        }
+        self.reply(request.content_type("application/json").send(body))
     }
 
     fn delete(&self, path: &str) -> anyhow::Result<Reply> {

@@ -271,6 +271,7 @@ fn admin(source: &Source<'_>, entry: &AdminEntry) -> Option<Admin> {
     Some(Admin {
         listen: listen.value,
         token,
+        trunks: entry.trunks.as_ref().map(|at| source.beside(&at.value)),
     })
 }
 

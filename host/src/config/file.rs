@@ -119,6 +119,7 @@ pub struct JournalEntry {
 pub struct AdminEntry {
     pub listen: Option<At<SocketAddr>>,
     pub token_file: Option<At<String>>,
+    pub trunks: Option<At<String>>,
 }
 
 const FINAL_CODES: std::ops::RangeInclusive<i64> = 400..=699;
@@ -416,6 +417,7 @@ fn admin(s: Section<'_>) -> AdminEntry {
     let entry = AdminEntry {
         listen: s.required("listen", LISTEN, s.parsed("listen", value::address)),
         token_file: s.parsed("token_file", value::text),
+        trunks: s.parsed("trunks", value::text),
     };
     s.finish();
     entry

@@ -7,6 +7,7 @@
 mod auth;
 mod build;
 mod capacity;
+mod changes;
 mod dns;
 mod emergency;
 mod fault;
@@ -40,6 +41,7 @@ use crate::tables::Tables;
 use crate::transport::StreamRules;
 use read::{At, Source as FileSource};
 
+pub use changes::Changes;
 pub use dns::PeerName;
 pub use fault::{Fault, Faults, Severity};
 pub use intern::Interner;
@@ -124,6 +126,8 @@ pub struct Admin {
     pub listen: SocketAddr,
     /// The bearer token that each request must carry, if one is configured.
     pub token: Option<String>,
+    /// The file of trunks that the API sets and removes; it does not if absent.
+    pub trunks: Option<PathBuf>,
 }
 
 /// Reads `path` and everything that it names.
@@ -131,8 +135,49 @@ pub struct Admin {
 /// `interner` gives trunks and policies the ids and the live state that they had before a reload.
 /// On failure nothing is changed but names that it has learnt.
 pub fn load(path: &Path, interner: &mut Interner) -> Result<Built, Faults> {
-    let text = std::fs::read_to_string(path).map_err(|error| Faults::unreadable(path, &error))?;
-    parse(path, &text, interner)
+    let text = read_file(path)?;
+    let file = Changes::file(path, &text);
+    let changes = match &file {
+        Some(file) => Changes::read(file).map_err(|error| Faults::unreadable(file, &error))?,
+        None => Changes::default(),
+    };
+    load_over(path, text, &changes, file, interner)
+}
+
+/// As [`load`], with these changes instead of those that are kept.
+pub fn load_with(path: &Path, changes: &Changes, interner: &mut Interner) -> Result<Built, Faults> {
+    let text = read_file(path)?;
+    let file = Changes::file(path, &text);
+    load_over(path, text, changes, file, interner)
+}
+
+fn read_file(path: &Path) -> Result<String, Faults> {
+    std::fs::read_to_string(path).map_err(|error| Faults::unreadable(path, &error))
+}
+
+fn load_over(
+    path: &Path,
+    text: String,
+    changes: &Changes,
+    file: Option<PathBuf>,
+    interner: &mut Interner,
+) -> Result<Built, Faults> {
+    let overlaid = changes.over(text, file);
+    let place = |faults: &mut Vec<Fault>| {
+        for fault in faults {
+            overlaid.place(fault, path);
+        }
+    };
+    match parse(path, &overlaid.text, interner) {
+        Ok(mut built) => {
+            place(&mut built.warnings);
+            Ok(built)
+        }
+        Err(mut faults) => {
+            place(&mut faults.faults);
+            Err(faults)
+        }
+    }
 }
 
 /// As [`load`], from text at hand. Relative paths in it start at the folder of `path`.

@@ -14,9 +14,10 @@ use intertrunk_policy::{
 };
 use intertrunk_proto::{Listener, PolicyId};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::{Node, Running, Unresponsive, with_listeners};
-use crate::config::{self, Admin, Built, Faults, Interner, PolicySource};
+use crate::config::{self, Admin, Built, Changes, Faults, Interner, PolicySource};
 use crate::mailbox::Order;
 use crate::observe::journal::JournalRules;
 use crate::resolve::Resolver;
@@ -78,6 +79,23 @@ pub enum ChangeFault {
     /// A change that only a restart can make.
     #[error("listeners are opened at start only; restart to change listener `{0}`")]
     Listener(Arc<str>),
+    /// A trunk that was to be set.
+    #[error("trunk `{0}`: {1}")]
+    Trunk(String, String),
+    /// No such trunk.
+    #[error("there is no trunk `{0}`")]
+    UnknownTrunk(String),
+    /// Nowhere to keep changes.
+    #[error("trunks are set and removed only if `admin.trunks` names a file that keeps them")]
+    NotKept,
+    /// The file of changes.
+    #[error("{} cannot be read or written: {source}", path.display())]
+    Kept {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// A shard.
     #[error(transparent)]
     Unresponsive(#[from] Unresponsive),
@@ -209,6 +227,68 @@ impl Node {
         let mut state = self.change();
         let path = state.path.clone();
         let built = config::load(&path, &mut state.interner).map_err(ChangeFault::Config)?;
+        let reloaded = self.adopt(&mut state, built)?;
+        tracing::info!(file = %path.display(), "configuration reloaded");
+        Ok(reloaded)
+    }
+
+    /// A trunk with these keys of the configuration, new or in place of the one of its name.
+    pub fn set_trunk(
+        &self,
+        name: &str,
+        keys: &Map<String, Value>,
+    ) -> Result<Reloaded, ChangeFault> {
+        let reloaded = self.change_trunks(|changes| {
+            let fault = |why| ChangeFault::Trunk(name.to_owned(), why);
+            changes.set(name, keys).map_err(fault)
+        })?;
+        tracing::info!(trunk = name, "trunk set by an operator");
+        Ok(reloaded)
+    }
+
+    /// No trunk of this name. Calls that are up on it go on.
+    pub fn remove_trunk(&self, name: &str) -> Result<Reloaded, ChangeFault> {
+        if self.running().snapshot.trunk_named(name).is_none() {
+            return Err(ChangeFault::UnknownTrunk(name.to_owned()));
+        }
+        let reloaded = self.change_trunks(|changes| {
+            changes.remove(name);
+            Ok(())
+        })?;
+        tracing::info!(trunk = name, "trunk removed by an operator");
+        Ok(reloaded)
+    }
+
+    /// Changes what is laid over the configuration: kept and in effect, or neither.
+    fn change_trunks(
+        &self,
+        edit: impl FnOnce(&mut Changes) -> Result<(), ChangeFault>,
+    ) -> Result<Reloaded, ChangeFault> {
+        let mut state = self.change();
+        let file = state.admin.as_ref().and_then(|admin| admin.trunks.clone());
+        let file = file.ok_or(ChangeFault::NotKept)?;
+        let kept = |source| ChangeFault::Kept {
+            path: file.clone(),
+            source,
+        };
+        let before = Changes::read(&file).map_err(kept)?;
+        let mut changes = before.clone();
+        edit(&mut changes)?;
+        let path = state.path.clone();
+        let built = config::load_with(&path, &changes, &mut state.interner);
+        let built = built.map_err(ChangeFault::Config)?;
+        changes.write(&file).map_err(kept)?;
+        match self.adopt(&mut state, built) {
+            Ok(reloaded) => Ok(reloaded),
+            Err(fault) => {
+                before.write(&file).map_err(kept)?;
+                Err(fault)
+            }
+        }
+    }
+
+    /// Works by a configuration from now on.
+    fn adopt(&self, state: &mut State, built: Built) -> Result<Reloaded, ChangeFault> {
         refuse_other_listeners(&state.listeners, &built.snapshot.listeners)?;
 
         let snapshot = with_listeners(&built.snapshot, &self.listeners);
@@ -234,13 +314,12 @@ impl Node {
             .adopt(built.blocking, &running.snapshot, self.clock.now());
 
         let mut warnings: Vec<String> = built.warnings.iter().map(ToString::to_string).collect();
-        warnings.extend(until_restart(&state, &built).map(str::to_owned));
+        warnings.extend(until_restart(state, &built).map(str::to_owned));
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
         state.policies = built.policies;
         self.tell(|| Order::Config(Arc::clone(&running)))?;
-        tracing::info!(file = %path.display(), "configuration reloaded");
         Ok(Reloaded {
             sha256: built.sha256,
             promoted,

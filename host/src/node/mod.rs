@@ -39,7 +39,7 @@ use crate::staging;
 use crate::transport::{self, BindFault, DoorSocket, Streams, UdpSocket};
 use crate::world::Live;
 
-pub use change::ChangeFault;
+pub use change::{ChangeFault, Reloaded};
 pub use run::{RunArgs, run};
 pub use running::Running;
 

@@ -144,6 +144,11 @@ impl Host {
     }
 
     #[track_caller]
+    pub fn put(&self, path: &str, body: &str) -> Reply {
+        Reply::of(agent().put(self.url(path)).send(body))
+    }
+
+    #[track_caller]
     pub fn delete(&self, path: &str) -> Reply {
         Reply::of(agent().delete(self.url(path)).call())
     }

@@ -1,6 +1,7 @@
 //! Trunks that go down and come back, that fill up and that an operator switches, on real sockets.
 
 use crate::host::{Host, STANDARD};
+use crate::phone::Phone;
 
 /// The trunk of this name, as operators see it.
 fn trunk(host: &Host, name: &str) -> serde_json::Value {
@@ -141,4 +142,75 @@ fn draining_trunk_keeps_its_call() {
     host.post("/v1/trunks/gw-a/enable", b"").is(200);
     let (mut call, _, _) = host.pbx.call(host.sip, "92065551236", &host.gw);
     host.pbx.hang_up(&mut call, &host.gw);
+}
+
+/// The name of each trunk, as operators see it.
+fn names(host: &Host) -> Vec<String> {
+    let trunks = host.get("/v1/trunks").is(200).body;
+    let all = trunks.as_array().unwrap().iter();
+    all.map(|t| t["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// T13: a trunk is created, changed and removed by the API: all or nothing, without touching a call
+/// that is up, and it is there after a reload. What cannot be is refused, and changes nothing.
+#[test]
+fn trunk_is_set_and_removed_by_the_api() {
+    let host = Host::start("set-trunk", 2, "trunks = \"trunks.toml\"\n");
+    let (mut up, _, _) = host.pbx.call(host.sip, "92065551234", &host.gw);
+    let second = Phone::new();
+    let keys = |more: &str| format!("{{\"peers\": [\"sip:{}\"]{more}}}", second.address());
+    // A PBX of its own, whose calls go by the same policy.
+    host.put(
+        "/v1/trunks/pbx-c",
+        &keys(", \"kind\": \"pbx\", \"max_calls\": 1"),
+    )
+    .is(200);
+    assert_eq!(names(&host), ["pbx-a", "gw-a", "pbx-c"]);
+    let stranger = second.invite(host.sip, "0100", "no-number");
+    second.wait("an answer", |m| m.header("Call-ID") == stranger.call_id);
+
+    let fault = host
+        .put("/v1/trunks/pbx-c", &keys(", \"max_call\": 2"))
+        .is(422);
+    assert!(fault.text.contains("trunks.toml:"), "{}", fault.text);
+    assert!(
+        fault.text.contains("did you mean `max_calls`?"),
+        "{}",
+        fault.text
+    );
+    host.put("/v1/trunks/pbx-c", "[]").is(400);
+    host.put("/v1/trunks/pbx-c", &keys(", \"site\": null"))
+        .is(422);
+    host.delete("/v1/trunks/nobody").is(404);
+    assert_eq!(trunk(&host, "pbx-c")["max_calls"], 1, "nothing has changed");
+
+    host.put("/v1/trunks/pbx-c", &keys(", \"max_calls\": 7"))
+        .is(200);
+    host.post("/v1/reload", b"").is(200);
+    assert_eq!(trunk(&host, "pbx-c")["max_calls"], 7);
+    host.delete("/v1/trunks/gw-a").is(200);
+    host.post("/v1/reload", b"").is(200);
+    assert_eq!(
+        names(&host),
+        ["pbx-a", "pbx-c"],
+        "removed from the file's trunks too"
+    );
+    host.pbx.hang_up(&mut up, &host.gw);
+    let records = host.records(2);
+    let ended = |r: &&serde_json::Value| r["egress_trunk"] == "gw-a" && r["final_code"] == 200;
+    assert!(
+        records.iter().any(|r| ended(&r)),
+        "the call went on: {records:?}"
+    );
+}
+
+/// T13: without a file that keeps it no trunk is set.
+#[test]
+fn trunk_is_not_set_where_nothing_keeps_it() {
+    let host = Host::start("unkept", 1, "");
+    let refused = host
+        .put("/v1/trunks/pbx-c", "{\"peers\": [\"sip:127.0.0.9\"]}")
+        .is(409);
+    assert!(refused.text.contains("admin.trunks"), "{}", refused.text);
 }

@@ -65,6 +65,8 @@ pub enum Command {
     Blocked,
     /// Listen to this one again.
     Unblock(IpAddr),
+    /// Say what reading the configuration again would change.
+    Review,
     /// Read the configuration again.
     Reload,
     /// Refuse new calls.
@@ -195,6 +197,7 @@ impl Command {
             Command::Blocked => Ok(blocked(node)),
             Command::Unblock(source) => unblock(node, source),
             Command::Diff(policy) => Ok(json(&DiffView::new(node.policy(&policy)?))),
+            Command::Review => Ok(json(&node.review()?)),
             Command::Drain => {
                 node.drain()?;
                 tracing::info!("draining: new calls are refused");

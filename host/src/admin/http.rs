@@ -75,6 +75,7 @@ pub fn router(node: Arc<Node>, token: Option<String>) -> Router {
         )
         .route("/v1/blocked", get(plain(Command::Blocked)))
         .route("/v1/blocked/{source}", delete(unblock))
+        .route("/v1/review", get(plain(Command::Review)))
         .route("/v1/reload", post(plain(Command::Reload)))
         .route("/v1/drain", post(plain(Command::Drain)))
         .route("/v1/resume", post(plain(Command::Resume)))

@@ -26,6 +26,7 @@ Examples:
   intertrunk ctl trunk drain gw-a                  finish its calls, take no new ones
   intertrunk ctl policy stage new.wasm && intertrunk ctl policy promote main
   intertrunk ctl policy stage builtin:standard     the same module, the edited dial plan
+  intertrunk ctl reload --dry-run                  what would the edited files change?
   intertrunk ctl policy canary main 5 && intertrunk ctl policy diff main
   intertrunk ctl --url http://192.0.2.5:8060 --token-file token drain
 
@@ -87,7 +88,11 @@ enum CtlCommand {
     /// Take new calls again
     Resume,
     /// Read the configuration again, all or nothing
-    Reload,
+    Reload {
+        /// Check it and show what would change, without changing anything
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 #[derive(Subcommand)]
@@ -215,13 +220,15 @@ pub fn run(args: &CtlArgs) -> anyhow::Result<ExitCode> {
         }
         CtlCommand::Drain => (client.post("/v1/drain", &[])?, NO_TABLE),
         CtlCommand::Resume => (client.post("/v1/resume", &[])?, NO_TABLE),
-        CtlCommand::Reload => (client.post("/v1/reload", &[])?, NO_TABLE),
+        CtlCommand::Reload { dry_run: true } => (client.get("/v1/review")?, NO_TABLE),
+        CtlCommand::Reload { dry_run: false } => (client.post("/v1/reload", &[])?, NO_TABLE),
         CtlCommand::Trunk(command) => (client.trunk(command)?, NO_TABLE),
         CtlCommand::Policy(command) => client.policy(command)?,
     };
     match reply.body["error"].as_str() {
         _ if args.json => say_json(&reply.body),
         Some(error) if !reply.good => eprintln!("intertrunk: {error}"),
+        _ if reply.body["changes"].is_array() => say(&print::review(&reply.body)),
         _ => say(&to_text(&reply.body, columns)),
     }
     Ok(exit(reply.good))

@@ -5,6 +5,7 @@
 mod audit;
 mod check;
 mod ctl;
+mod import;
 mod policy;
 mod replay;
 mod route;
@@ -66,6 +67,9 @@ enum Command {
     /// Show real calls through a host with model PBXes and gateways, all on loopback
     #[command(after_help = "Example:\n  intertrunk demo --json | jq .calls")]
     Demo(DemoArgs),
+    /// Make a configuration of what another product exported
+    #[command(subcommand, after_help = import::EXAMPLES)]
+    Import(import::ImportCommand),
     /// Talk to a running service
     #[command(after_help = ctl::EXAMPLES)]
     Ctl(ctl::CtlArgs),
@@ -109,6 +113,7 @@ fn run(command: Command) -> ExitCode {
         Command::Route(args) => route::run(&args),
         Command::Policy(command) => policy::run(command),
         Command::Audit(command) => audit::run(&command),
+        Command::Import(command) => import::run(command),
         Command::Ctl(args) => ctl::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();

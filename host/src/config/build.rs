@@ -74,6 +74,7 @@ pub fn build(source: &Source<'_>, file: &File, interner: &mut Interner) -> Optio
     let asked = asked.into_iter().map(|at| PeerName::new(source, at));
     Some(Built {
         path: source.path().to_owned(),
+        text: source.text().into(),
         snapshot: Arc::new(snapshot),
         dns: file.dns.dns.clone(),
         names: asked.collect(),

@@ -51,6 +51,8 @@ pub use intern::Interner;
 pub struct Built {
     /// The file that it came from.
     pub path: PathBuf,
+    /// Its text.
+    pub text: Arc<str>,
     /// What the machines work with.
     pub snapshot: Arc<Snapshot>,
     /// Whom to ask for the names of peers.

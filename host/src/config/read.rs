@@ -157,6 +157,11 @@ impl<'a> Source<'a> {
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// The file's text.
+    pub fn text(&self) -> &'a str {
+        self.text
+    }
+
     /// The file's own path.
     pub fn path(&self) -> &'a Path {
         self.path

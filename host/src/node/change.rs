@@ -29,11 +29,13 @@ const FIRST_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// What the next change starts from.
 pub(super) struct State {
-    interner: Interner,
-    path: PathBuf,
-    policies: Vec<PolicySource>,
+    pub(super) interner: Interner,
+    pub(super) path: PathBuf,
+    /// Of that file, as it runs.
+    pub(super) text: Arc<str>,
+    pub(super) policies: Vec<PolicySource>,
     /// As configured, with a port of 0 where the file says so.
-    listeners: Vec<Arc<Listener>>,
+    pub(super) listeners: Vec<Arc<Listener>>,
     shards: u16,
     admin: Option<Admin>,
     cdr: Option<PathBuf>,
@@ -128,6 +130,7 @@ impl State {
         State {
             interner,
             path: built.path,
+            text: built.text,
             listeners: built.snapshot.listeners.to_vec(),
             policies: built.policies,
             shards: built.shards,
@@ -319,6 +322,7 @@ impl Node {
             tracing::warn!("{warning}");
         }
         state.policies = built.policies;
+        state.text = built.text;
         self.tell(|| Order::Config(Arc::clone(&running)))?;
         Ok(Reloaded {
             sha256: built.sha256,
@@ -376,7 +380,7 @@ impl Node {
         }))
     }
 
-    fn change(&self) -> MutexGuard<'_, State> {
+    pub(super) fn change(&self) -> MutexGuard<'_, State> {
         self.change.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -408,7 +412,7 @@ fn promote(slot: &Slot, sha256: Option<&str>) -> Result<GenerationInfo, ChangeFa
     Ok(live)
 }
 
-fn refuse_other_listeners(
+pub(super) fn refuse_other_listeners(
     before: &[Arc<Listener>],
     after: &[Arc<Listener>],
 ) -> Result<(), ChangeFault> {
@@ -420,7 +424,7 @@ fn refuse_other_listeners(
 }
 
 /// What the new file says that only a restart puts into effect.
-fn until_restart(state: &State, built: &Built) -> impl Iterator<Item = &'static str> {
+pub(super) fn until_restart(state: &State, built: &Built) -> impl Iterator<Item = &'static str> {
     let shards = state.shards != built.shards;
     let admin = state.admin != built.admin;
     let cdr = state.cdr != built.cdr;

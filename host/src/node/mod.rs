@@ -6,6 +6,7 @@
 //! not this module's business.
 
 mod change;
+mod review;
 mod run;
 mod running;
 

@@ -20,6 +20,8 @@ fn every_command_has_help_with_examples() {
         "policy test",
         "audit verify",
         "demo",
+        "import",
+        "import skype",
         "ctl",
         "completions",
     ];

@@ -5,6 +5,7 @@
 mod certificates;
 mod check;
 mod command_line;
+mod import;
 mod policy;
 mod route;
 mod world;

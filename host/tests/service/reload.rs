@@ -173,3 +173,53 @@ fn a_trunk_can_be_added_while_a_call_is_up() {
     host.records(1);
     assert_eq!(host.get("/v1/trunks").body[1]["calls_out"], 0);
 }
+
+/// O9: the review before the commit shows what a reload would change, and changes nothing.
+#[test]
+fn a_reload_can_be_reviewed_before_it_is_made() {
+    let host = Host::start("review", 1, "");
+    let nothing = host.get("/v1/review").is(200).body;
+    assert_eq!(nothing["changes"], serde_json::json!([]), "{nothing}");
+    assert_eq!(nothing["policies"], serde_json::json!([]));
+    host.post("/v1/policies/main/stage", EXTENSIONS).is(200);
+
+    let file = host.folder.join("intertrunk.toml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    let added = "\n[[trunk]]\nname = \"gw-b\"\nkind = \"pstn\"\nlisten = \"lan\"\n\
+                 peers = [\"sip:127.0.0.1:9\"]\npolicy = \"main\"\n";
+    std::fs::write(&file, good.clone() + added).unwrap();
+    let changed = DIALPLAN.replace("to = '+1$1'", "to = '+1999$1'");
+    std::fs::write(host.folder.join("dialplan.toml"), changed).unwrap();
+
+    let review = host.get("/v1/review").is(200).body;
+    let diff = |at: usize| review["changes"][at]["diff"].as_str().unwrap();
+    assert!(diff(0).contains("\n+name = \"gw-b\"\n"), "{}", diff(0));
+    assert!(!diff(0).contains("\n-"), "{}", diff(0));
+    assert!(diff(1).contains("'+1999$1'"), "{}", diff(1));
+    assert_eq!(review["policies"], serde_json::json!(["main"]));
+
+    // Nothing has changed: neither trunks, nor the live generation, nor the staged one.
+    assert_eq!(host.get("/v1/trunks").body.as_array().unwrap().len(), 2);
+    let policies = host.get("/v1/policies").body;
+    assert_eq!(policies[0]["live"]["generation"], 1);
+    assert_eq!(policies[0]["staged"]["generation"], 2);
+    let (mut call, _, invite) = host.pbx.call(host.sip, "92065551234", &host.gw);
+    assert_eq!(invite.number(), "+12065551234");
+    host.pbx.hang_up(&mut call, &host.gw);
+
+    // Committed, there is nothing left to review.
+    host.post("/v1/reload", b"").is(200);
+    let nothing = host.get("/v1/review").is(200).body;
+    assert_eq!(nothing["changes"], serde_json::json!([]), "{nothing}");
+
+    // What would be refused is refused.
+    std::fs::write(&file, good.replace("kind = \"pstn\"", "kind = \"pots\"")).unwrap();
+    let refused = host.get("/v1/review").is(422);
+    assert!(refused.text.contains("pots"), "{}", refused.text);
+    // Cancelled.
+    std::fs::write(&file, good + added).unwrap();
+    assert_eq!(
+        host.get("/v1/review").is(200).body["changes"],
+        serde_json::json!([])
+    );
+}

@@ -60,6 +60,34 @@ pub fn rows(body: &Value) -> Vec<&Value> {
     array.map(|rows| rows.iter().collect()).unwrap_or_default()
 }
 
+/// What a reload would change.
+pub fn review(body: &Value) -> String {
+    let list = |key: &str| body[key].as_array().map_or(&[][..], Vec::as_slice);
+    let texts = |key: &str| {
+        list(key)
+            .iter()
+            .filter_map(Value::as_str)
+            .collect::<Vec<_>>()
+    };
+    let mut text: String = list("changes")
+        .iter()
+        .filter_map(|change| change["diff"].as_str())
+        .collect();
+    for warning in texts("warnings") {
+        let _infallible = writeln!(text, "{warning}");
+    }
+    let policies = match &texts("policies")[..] {
+        [] => "no policy gets a new generation".to_owned(),
+        names => format!("a new generation of {}", names.join(", ")),
+    };
+    let nothing = list("changes").is_empty() && texts("policies").is_empty();
+    let verdict = match nothing {
+        true => "nothing would change".to_owned(),
+        false => format!("good: {policies}; {} cases passed", body["cases_passed"]),
+    };
+    text + &verdict + "\n"
+}
+
 /// A table if there are columns for one, else one line for each key.
 pub fn to_text(body: &Value, columns: &[Column]) -> String {
     let mut text = String::new();

@@ -9,11 +9,11 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::Deserialize;
 
 use crate::fault::LoadFault;
+use crate::files::replace;
 use crate::module::componentize;
 use crate::program::sha256;
 
@@ -109,7 +109,7 @@ pub fn build(dir: &Path, out: Option<&Path>) -> Result<Built, BuildFault> {
         fault,
     })?;
     let path = out.map_or_else(|| module.with_extension("component.wasm"), Path::to_owned);
-    replace(&path, &bytes)?;
+    replace(&path, &bytes).map_err(|source| file_fault(&path, source))?;
     Ok(Built {
         sha256: sha256(&bytes),
         path,
@@ -213,17 +213,6 @@ impl Message {
             .into_iter()
             .find(|file| is_it && is_wasm(file))
     }
-}
-
-/// Writes the whole file or nothing: a running host may be reading the old one.
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), BuildFault> {
-    // Two may build one policy at once, in one process or in two.
-    static DRAFTS: AtomicU32 = AtomicU32::new(0);
-    let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
-    let draft = path.with_extension(format!("{}-{number}.tmp", std::process::id()));
-    std::fs::write(&draft, bytes)
-        .and_then(|()| std::fs::rename(&draft, path))
-        .map_err(|source| file_fault(path, source))
 }
 
 fn no_toolchain(program: &OsString, source: io::Error) -> BuildFault {

@@ -8,6 +8,7 @@ use intertrunk_proto::ask::PolicyFault;
 use serde::Serialize;
 
 use crate::bindings::PACKAGE;
+use crate::signature::SignatureFault;
 
 /// Why a module cannot become a generation.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,9 @@ pub enum LoadFault {
     /// A core module that cannot be wrapped as a component.
     #[error("the core module does not fit its component type: {0}")]
     Componentize(String),
+    /// Signed by nobody who is trusted, or not signed well.
+    #[error("refused: {0}")]
+    Signature(#[from] SignatureFault),
     /// WebAssembly that this host does not run.
     #[error("the component does not compile: {0}")]
     Compile(String),

@@ -24,6 +24,7 @@ use crate::instance::Instance;
 use crate::journal::GenerationEntry;
 use crate::options::{Isolation, Options};
 use crate::program::{Manifest, Program};
+use crate::signature::PublicKey;
 use crate::spare::Refill;
 use crate::world::World;
 
@@ -38,6 +39,8 @@ pub struct GenerationInfo {
     pub generation: u64,
     /// SHA-256 of the component, hex.
     pub sha256: String,
+    /// Whose signature the module has, if it has one that fits.
+    pub signer: Option<PublicKey>,
     /// Size of the component, bytes.
     pub size: usize,
     /// What it says of itself.
@@ -118,6 +121,7 @@ impl Generation {
             version: program.manifest.version.clone(),
             generation: engine.next_generation(policy),
             sha256: program.sha256.clone(),
+            signer: program.signer,
             size: program.size,
             manifest: program.manifest.clone(),
             cases_passed: reports.len(),

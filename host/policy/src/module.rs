@@ -15,6 +15,7 @@ use crate::engine::Engine;
 use crate::fault::LoadFault;
 use crate::options::Options;
 use crate::program::{Manifest, Program};
+use crate::signature::{Signed, SignedBy};
 
 /// What a module is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -76,7 +77,8 @@ pub fn componentize(bytes: &[u8]) -> Result<Vec<u8>, LoadFault> {
 /// What a module is, wants and says of itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Inspection {
-    /// SHA-256 of the component, hex: that of a core module is that of the component made of it.
+    /// SHA-256 of the component without its signature, hex: that of a core module is that of the
+    /// component made of it.
     pub sha256: String,
     /// Size of the component, bytes.
     pub size: usize,
@@ -90,6 +92,8 @@ pub struct Inspection {
     pub exports: Vec<String>,
     /// What it says of itself.
     pub manifest: Manifest,
+    /// Its signature, if it has one. Whether to trust who signed is not for this to say.
+    pub signature: Option<SignedBy>,
 }
 
 /// Looks at a module without configuring it.
@@ -112,6 +116,7 @@ pub fn inspect(engine: &Engine, bytes: &[u8]) -> Result<Inspection, LoadFault> {
         format!("{package}{version}")
     });
     Ok(Inspection {
+        signature: Signed::of(bytes)?.by(),
         world,
         kind,
         sha256: program.sha256,
@@ -143,7 +148,14 @@ impl fmt::Display for Inspection {
         writeln!(f, "trunks   {}", list(trunks))?;
         writeln!(f, "tables   {}", list(tables))?;
         writeln!(f, "imports  {}", list(&self.imports))?;
-        write!(f, "exports  {}", list(&self.exports))
+        writeln!(f, "exports  {}", list(&self.exports))?;
+        match &self.signature {
+            None => write!(f, "signed   by nobody"),
+            Some(SignedBy { key, intact: true }) => write!(f, "signed   by key {key}"),
+            Some(SignedBy { key, intact: false }) => {
+                write!(f, "signed   by key {key}, and CHANGED since")
+            }
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! What the configuration says about one policy: its bounds and its grants.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::signature::Trust;
 
 /// How long an instance lives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -30,6 +33,8 @@ pub struct Options {
     /// Tables that the policy may read, `*` for all: none. A manifest that names another is
     /// refused; one that says `*` gets these.
     pub tables: Vec<String>,
+    /// Whose signature a module needs; none if absent: absent.
+    pub trust: Option<Arc<Trust>>,
     /// A generation with more faults than this in one window is quarantined: 20.
     pub quarantine_faults: u32,
     /// The window: 10 s.
@@ -45,6 +50,7 @@ impl Default for Options {
             isolation: Isolation::Warm,
             trunks: vec!["*".to_owned()],
             tables: Vec::new(),
+            trust: None,
             quarantine_faults: 20,
             quarantine_window: Duration::from_secs(10),
         }

@@ -16,8 +16,9 @@ use crate::engine::Engine;
 use crate::fault::{LoadFault, WorldFault};
 use crate::imports::Guest;
 use crate::instance::Instance;
-use crate::module::componentize;
+use crate::module::{Kind, componentize};
 use crate::options::Options;
+use crate::signature::{PublicKey, Signed};
 use crate::ticker::Ticker;
 use crate::world::{Nowhere, World};
 
@@ -39,8 +40,11 @@ pub struct Manifest {
 /// A checked module.
 pub(crate) struct Program {
     pub manifest: Manifest,
-    /// SHA-256 of the component, hex: a core module and the component made of it are one policy.
+    /// SHA-256 of the component, hex: a core module and the component made of it are one policy, and
+    /// so are a module and the same module signed.
     pub sha256: String,
+    /// Whose signature it has.
+    pub signer: Option<PublicKey>,
     /// Of the component, bytes.
     pub size: usize,
     pub options: Options,
@@ -60,13 +64,19 @@ pub(crate) struct Code {
 impl Program {
     /// Compiles `wasm`, unless that has been done, and checks it. Takes as long as compiling does.
     pub fn load(engine: &Engine, wasm: &[u8], options: &Options) -> Result<Program, LoadFault> {
-        let component = componentize(wasm)?;
         engine.ticker().keep(options.deadline);
+        Kind::of(wasm)?;
+        let signed = Signed::of(wasm)?;
+        if let Some(trust) = &options.trust {
+            trust.verify(&signed)?;
+        }
+        let component = componentize(signed.module)?;
         let sha256 = sha256(&component);
         let code = engine.code(&sha256, || Code::compile(engine, &component))?;
         let mut program = Program {
             manifest: Manifest::default(),
             sha256,
+            signer: signed.by().filter(|by| by.intact).map(|by| by.key),
             size: component.len(),
             options: options.clone(),
             code,

@@ -10,12 +10,14 @@ mod policy;
 mod replay;
 mod route;
 mod scaffold;
+mod sign;
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, Built, Interner};
@@ -152,6 +154,14 @@ fn configuration(path: &Path) -> anyhow::Result<Built> {
         eprintln!("{warning}");
     }
     Ok(built)
+}
+
+fn read_text(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
 }
 
 /// 0 if the answer is yes, 1 if it is no.

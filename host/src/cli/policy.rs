@@ -5,10 +5,12 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
+use intertrunk_policy::module::Inspection;
 use intertrunk_policy::replay::Replay;
 use intertrunk_policy::{Engine, Isolation, build, cases, module};
+use serde::Serialize;
 
-use super::{exit, replay, say, say_json, scaffold};
+use super::{exit, read, read_text, replay, say, say_json, scaffold, sign};
 
 #[derive(Subcommand)]
 pub enum PolicyCommand {
@@ -39,6 +41,9 @@ pub enum PolicyCommand {
     Inspect {
         /// Component, or core module with its component type inside
         wasm: PathBuf,
+        /// Say whether this public key signed it; may be given several times
+        #[arg(long = "key", value_name = "PUB")]
+        keys: Vec<PathBuf>,
         /// Print the result for programs
         #[arg(long)]
         json: bool,
@@ -60,6 +65,40 @@ pub enum PolicyCommand {
         /// Print the result for programs
         #[arg(long)]
         json: bool,
+    },
+    /// Make a pair of keys: NAME.key signs, NAME.pub verifies
+    #[command(
+        after_help = "Example:\n  intertrunk policy keygen ops\n\nThe same with openssl:\n  \
+        openssl genpkey -algorithm ed25519 -out ops.key\n  \
+        openssl pkey -in ops.key -pubout -out ops.pub"
+    )]
+    Keygen {
+        /// Path of the files without their endings
+        name: PathBuf,
+    },
+    /// Sign a module, in place of the signature that it may have
+    #[command(after_help = "Example:\n  intertrunk policy sign --key ops.key my-policy.wasm")]
+    Sign {
+        /// Private key: Ed25519, PKCS#8 in PEM
+        #[arg(long, value_name = "KEY")]
+        key: PathBuf,
+        /// Component, or core module with its component type inside
+        wasm: PathBuf,
+        /// Where to write the signed module; over the unsigned one unless given
+        #[arg(short, long, value_name = "OUT.WASM")]
+        out: Option<PathBuf>,
+    },
+    /// Say whether a module is what somebody signed
+    #[command(
+        after_help = "Example:\n  intertrunk policy verify --key ops.pub my-policy.wasm\n\n\
+        Exit codes: 0 it is, 1 it is not, 2 a file is unusable."
+    )]
+    Verify {
+        /// Public key: Ed25519 in PEM; with several, one of them must have signed
+        #[arg(long = "key", value_name = "PUB", required = true)]
+        keys: Vec<PathBuf>,
+        /// Component, or core module with its component type inside
+        wasm: PathBuf,
     },
     /// Decide recorded decisions again with another module, and show what would differ
     #[command(
@@ -107,15 +146,10 @@ pub fn run(command: PolicyCommand) -> anyhow::Result<ExitCode> {
             say(&format!("{}\n{}\n", built.path.display(), built.sha256));
             Ok(ExitCode::SUCCESS)
         }
-        PolicyCommand::Inspect { wasm, json } => {
-            let inspection = module::inspect(&Engine::new()?, &read(&wasm)?)?;
-            if json {
-                say_json(&inspection);
-            } else {
-                say(&format!("{inspection}\n"));
-            }
-            Ok(ExitCode::SUCCESS)
-        }
+        PolicyCommand::Inspect { wasm, keys, json } => inspect(&wasm, &keys, json),
+        PolicyCommand::Keygen { name } => sign::keygen(&name),
+        PolicyCommand::Sign { key, wasm, out } => sign::sign(&key, &wasm, out.as_deref()),
+        PolicyCommand::Verify { keys, wasm } => sign::verify(&keys, &wasm),
         PolicyCommand::Test {
             wasm,
             cases,
@@ -156,6 +190,29 @@ fn new(dir: &Path, sdk: Option<&Path>) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What `inspect` says of a module, and of the keys that it was asked about.
+#[derive(Serialize)]
+struct Inspected {
+    #[serde(flatten)]
+    module: Inspection,
+    keys: Vec<sign::Verified>,
+}
+
+fn inspect(wasm: &Path, keys: &[PathBuf], json: bool) -> anyhow::Result<ExitCode> {
+    let bytes = read(wasm)?;
+    let inspected = Inspected {
+        module: module::inspect(&Engine::new()?, &bytes)?,
+        keys: sign::verified(keys, &bytes)?,
+    };
+    if json {
+        say_json(&inspected);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let keys = inspected.keys.iter().map(|it| format!("{it}\n"));
+    say(&format!("{}\n{}", inspected.module, keys.collect::<String>()));
+    Ok(ExitCode::SUCCESS)
+}
+
 fn test(wasm: &Path, cases: &Path, config: Option<&Path>, json: bool) -> anyhow::Result<ExitCode> {
     let bytes = read(wasm)?;
     let mut suites = intertrunk_cases::load(cases)?;
@@ -178,12 +235,4 @@ fn test(wasm: &Path, cases: &Path, config: Option<&Path>, json: bool) -> anyhow:
         ));
     }
     Ok(exit(differing == 0))
-}
-
-fn read_text(path: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))
-}
-
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
 }

@@ -10,7 +10,9 @@ use super::dns::PeerName;
 use super::file::{AdminEntry, File};
 use super::intern::Interner;
 use super::read::{At, Place, Source, nearest};
-use super::{Admin, Built, PolicySource, emergency, listen, outside, policy, table, trunk};
+use super::{
+    Admin, Built, PolicySource, emergency, listen, outside, policy, signing, table, trunk,
+};
 use crate::observe::journal::JournalRules;
 use crate::tables::Tables;
 use crate::transport::StreamRules;
@@ -38,7 +40,8 @@ pub fn build(source: &Source<'_>, file: &File, interner: &mut Interner) -> Optio
         .iter()
         .filter_map(|t| table::load(source, t))
         .collect();
-    let policies = policy::all(&names, &file.policies);
+    let trust = signing::trust(source, file);
+    let policies = policy::all(&names, &file.policies, trust.as_ref());
     let outside: Vec<_> = file.sources.iter().filter_map(outside::source).collect();
     let (trunks, asked) = trunk::all(&names, file, interner);
     let emergency = emergency::resolve(&file.emergency, &names);

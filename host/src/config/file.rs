@@ -32,6 +32,7 @@ pub struct File {
     pub trunks: Vec<TrunkEntry>,
     pub policies: Vec<PolicyEntry>,
     pub tables: Vec<TableEntry>,
+    pub signing_keys: Vec<At<String>>,
     pub sources: Vec<SourceEntry>,
     pub admin: Option<AdminEntry>,
     pub cdr_dir: Option<String>,
@@ -87,6 +88,8 @@ pub struct PolicyEntry {
     pub deadline: Option<Duration>,
     pub memory: Option<usize>,
     pub isolation: Isolation,
+    /// None: if there are keys.
+    pub require_signature: Option<At<bool>>,
     pub fallback: At<FallbackEntry>,
     pub tables: Vec<At<String>>,
     pub sources: Vec<At<String>>,
@@ -146,6 +149,7 @@ pub fn read(source: &Source<'_>) -> Option<File> {
         trunks: root.sections("trunk").into_iter().map(trunk).collect(),
         policies: named(source, &root, "policy", policy),
         tables: named(source, &root, "table", table),
+        signing_keys: root.section("signing").map(signing).unwrap_or_default(),
         sources: named(source, &root, "source", outside::read),
         admin: root.section("admin").map(admin),
         cdr_dir: root.section("cdr").and_then(cdr),
@@ -367,6 +371,7 @@ fn policy(name: At<String>, s: Section<'_>) -> PolicyEntry {
         isolation: s
             .choice("isolation", &modes)
             .map_or(Isolation::Warm, |at| at.value),
+        require_signature: s.flag_at("require_signature"),
         fallback: s.section("fallback").and_then(fallback).unwrap_or(At {
             place: name.place.clone(),
             value: FallbackEntry::Reject(503),
@@ -421,6 +426,14 @@ fn admin(s: Section<'_>) -> AdminEntry {
     };
     s.finish();
     entry
+}
+
+fn signing(s: Section<'_>) -> Vec<At<String>> {
+    const KEYS: &str = "write keys = [\"ops.pub\"]";
+    s.not_empty("keys", KEYS);
+    let keys = s.required("keys", KEYS, s.list("keys", value::text));
+    s.finish();
+    keys.unwrap_or_default()
 }
 
 fn journal(s: Section<'_>) -> Option<JournalEntry> {

@@ -20,6 +20,7 @@ mod overload;
 mod policy;
 mod read;
 mod security;
+mod signing;
 mod table;
 mod trunk;
 mod value;

@@ -4,24 +4,33 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use intertrunk_policy::Options;
+use intertrunk_policy::signature::Trust;
 use intertrunk_proto::{Fallback, Policy};
 
 use super::build::Names;
 use super::file::{FallbackEntry, PolicyEntry};
 use super::read::{At, nearest};
-use super::{PolicySource, read_text};
+use super::{PolicySource, read_text, signing};
 use crate::builtin;
 
 /// All policies that are right, each as the machines see it and as it is staged.
-pub fn all(names: &Names<'_>, entries: &[PolicyEntry]) -> Vec<(Policy, PolicySource)> {
+pub fn all(
+    names: &Names<'_>,
+    entries: &[PolicyEntry],
+    trust: Option<&Arc<Trust>>,
+) -> Vec<(Policy, PolicySource)> {
     refuse_fallback_cycles(names, entries);
     entries
         .iter()
-        .filter_map(|entry| one(names, entry))
+        .filter_map(|entry| one(names, entry, trust))
         .collect()
 }
 
-fn one(names: &Names<'_>, entry: &PolicyEntry) -> Option<(Policy, PolicySource)> {
+fn one(
+    names: &Names<'_>,
+    entry: &PolicyEntry,
+    trust: Option<&Arc<Trust>>,
+) -> Option<(Policy, PolicySource)> {
     // All are read before any `?`, so that each reports what is wrong with it.
     let wasm = entry.module.as_ref().map(|at| module(names, at));
     let config = entry
@@ -31,6 +40,7 @@ fn one(names: &Names<'_>, entry: &PolicyEntry) -> Option<(Policy, PolicySource)>
     let suites = entry.cases.as_ref().map(|at| cases(names, at));
     let fallback = fallback(names, &entry.fallback.value);
     let trunks = grants(names, entry);
+    let trust = signing::of_policy(names.source(), trust, entry);
     entry.tables.iter().for_each(|at| names.granted_table(at));
     entry.sources.iter().for_each(|at| names.granted_source(at));
 
@@ -59,6 +69,7 @@ fn one(names: &Names<'_>, entry: &PolicyEntry) -> Option<(Policy, PolicySource)>
             isolation: entry.isolation,
             trunks: trunks.clone(),
             tables: entry.tables.iter().map(|at| at.value.clone()).collect(),
+            trust,
             ..usual
         },
     };

@@ -333,8 +333,14 @@ impl<'s> Section<'s> {
 
     /// `true` or `false`.
     pub fn flag(&self, key: &'static str) -> Option<bool> {
+        self.flag_at(key).map(|at| at.value)
+    }
+
+    /// The same, and where it stands.
+    pub fn flag_at(&self, key: &'static str) -> Option<At<bool>> {
         let (place, item) = self.item(key)?;
-        self.expect(&place, item.as_bool(), item.type_name(), "true or false")
+        let value = self.expect(&place, item.as_bool(), item.type_name(), "true or false")?;
+        Some(At { place, value })
     }
 
     /// One of a few words.

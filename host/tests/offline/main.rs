@@ -8,4 +8,5 @@ mod command_line;
 mod import;
 mod policy;
 mod route;
+mod signing;
 mod world;

@@ -17,6 +17,7 @@ mod outside;
 mod overload;
 mod phone;
 mod reload;
+mod signing;
 mod stop;
 mod strangers;
 mod streams;

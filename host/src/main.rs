@@ -12,6 +12,7 @@ mod clock;
 mod config;
 mod demo;
 mod drain;
+mod kept;
 mod mailbox;
 mod memory;
 mod node;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use intertrunk_policy::{Row, TrunkFacts, World};
+use intertrunk_policy::{TrunkFacts, World};
 use intertrunk_proto::Snapshot;
 use intertrunk_proto::trunk::{Health, Trunk};
 
@@ -61,18 +61,8 @@ impl World for Live {
             .collect()
     }
 
-    fn exact(&self, table: &str, key: &str) -> Option<Row> {
-        self.tables.named(table)?.exact(key).cloned()
-    }
-
-    fn longest_prefix(&self, table: &str, key: &str) -> Option<Row> {
-        self.tables.named(table)?.prefixes(key).next().cloned()
-    }
-
-    fn prefixes(&self, table: &str, key: &str) -> Vec<Row> {
-        self.tables
-            .named(table)
-            .map_or_else(Vec::new, |t| t.prefixes(key).cloned().collect())
+    fn tables(&self) -> Arc<dyn intertrunk_policy::Tables> {
+        Arc::clone(&self.tables) as _
     }
 }
 
@@ -113,15 +103,7 @@ impl World for WhatIf {
             .collect()
     }
 
-    fn exact(&self, table: &str, key: &str) -> Option<Row> {
-        self.base.exact(table, key)
-    }
-
-    fn longest_prefix(&self, table: &str, key: &str) -> Option<Row> {
-        self.base.longest_prefix(table, key)
-    }
-
-    fn prefixes(&self, table: &str, key: &str) -> Vec<Row> {
-        self.base.prefixes(table, key)
+    fn tables(&self) -> Arc<dyn intertrunk_policy::Tables> {
+        self.base.tables()
     }
 }

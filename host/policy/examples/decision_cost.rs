@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use intertrunk_policy::{Engine, Isolation, Options, Row, Runner, Slot, TrunkFacts, World, build};
+use intertrunk_policy::{Engine, Isolation, Options, Row, Runner, Slot, Tables, TrunkFacts, World, build};
 use intertrunk_proto::ask::{Param, Party, Query};
 use intertrunk_proto::trunk::{Health, TrunkKind};
 
@@ -205,6 +205,12 @@ impl World for Lab {
         ["pbx-a", "pbx-b", "gw-a", "gw-b"].map(trunk).into()
     }
 
+    fn tables(&self) -> Arc<dyn Tables> {
+        Arc::new(Lab)
+    }
+}
+
+impl Tables for Lab {
     fn exact(&self, _: &str, _: &str) -> Option<Row> {
         None
     }

@@ -19,7 +19,7 @@ use crate::fault::LoadFault;
 use crate::instance::Instance;
 use crate::options::Options;
 use crate::program::Program;
-use crate::world::{Row, TrunkFacts, World};
+use crate::world::{Row, Tables, TrunkFacts, World};
 
 /// Decides all cases of `suites` with the module `wasm`, which is granted all trunks and tables.
 /// Suites without settings of their own have it configured with `config`.
@@ -53,6 +53,7 @@ pub(crate) fn decide_all(
             suite,
             settings: suite.config.as_deref().unwrap_or(config),
             headers: Vec::new(),
+            tables: Arc::new(Stored(suite.tables.clone())),
         };
         let world = run.world(suite.trunks.clone());
         let mut instance = run.instance(&world)?;
@@ -71,6 +72,7 @@ struct Run<'a> {
     settings: &'a str,
     /// That the policy reads with these settings.
     headers: Vec<String>,
+    tables: Arc<dyn Tables>,
 }
 
 impl Run<'_> {
@@ -107,6 +109,7 @@ impl Run<'_> {
         self.program.configured(
             self.settings,
             world,
+            &self.tables,
             self.program.options.configure_deadline,
         )
     }
@@ -115,7 +118,7 @@ impl Run<'_> {
         let trunks = trunks.into_iter().map(trunk).collect();
         Arc::new(Fixture {
             trunks,
-            tables: self.suite.tables.clone(),
+            tables: Arc::clone(&self.tables),
         })
     }
 }
@@ -123,7 +126,7 @@ impl Run<'_> {
 /// The world of one case.
 struct Fixture {
     trunks: Vec<TrunkFacts>,
-    tables: BTreeMap<String, stored::Table>,
+    tables: Arc<dyn Tables>,
 }
 
 impl World for Fixture {
@@ -135,16 +138,25 @@ impl World for Fixture {
         self.trunks.clone()
     }
 
+    fn tables(&self) -> Arc<dyn Tables> {
+        Arc::clone(&self.tables)
+    }
+}
+
+/// The tables of one suite.
+struct Stored(BTreeMap<String, stored::Table>);
+
+impl Tables for Stored {
     fn exact(&self, table: &str, key: &str) -> Option<Row> {
-        self.tables.get(table)?.exact(key).map(row)
+        self.0.get(table)?.exact(key).map(row)
     }
 
     fn longest_prefix(&self, table: &str, key: &str) -> Option<Row> {
-        self.tables.get(table)?.longest_prefix(key).map(row)
+        self.0.get(table)?.longest_prefix(key).map(row)
     }
 
     fn prefixes(&self, table: &str, key: &str) -> Vec<Row> {
-        let rows = self.tables.get(table).map(|table| table.prefixes(key));
+        let rows = self.0.get(table).map(|table| table.prefixes(key));
         rows.unwrap_or_default().into_iter().map(row).collect()
     }
 }

@@ -3,12 +3,12 @@
 //! A policy is a pure function of these, so that they are all it takes to decide again: later with
 //! another module ([`crate::replay`]), or at once beside the live one ([`crate::shadow`]).
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use intertrunk_proto::ask::{PolicyFault, Query, Verdict};
 use serde::{Deserialize, Serialize};
 
-use crate::world::{Row, TrunkFacts, World};
+use crate::world::{Nowhere, Row, Tables, TrunkFacts, World};
 
 /// One decision of one policy.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -97,6 +97,12 @@ impl World for Played {
             .unwrap_or_default()
     }
 
+    fn tables(&self) -> Arc<dyn Tables> {
+        Arc::new(Nowhere)
+    }
+}
+
+impl Tables for Played {
     fn exact(&self, table: &str, key: &str) -> Option<Row> {
         let answer = |reply: &Reply| match reply {
             Reply::Exact(t, k, row) if t == table && k == key => Some(row.clone()),

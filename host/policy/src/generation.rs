@@ -26,7 +26,7 @@ use crate::options::{Isolation, Options};
 use crate::program::{Manifest, Program};
 use crate::signature::PublicKey;
 use crate::spare::Refill;
-use crate::world::World;
+use crate::world::{Tables, World};
 
 /// What people are told of a generation.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -55,7 +55,11 @@ pub struct Generation {
     policy: Arc<str>,
     sha256: Arc<str>,
     program: Program,
+    /// The module as it was staged.
+    module: Arc<[u8]>,
     settings: Box<str>,
+    /// Those of its staging, whatever the host reads since.
+    tables: Arc<dyn Tables>,
     /// What the host answered while it was configured.
     replies: Vec<Reply>,
     headers: Vec<Wanted>,
@@ -80,6 +84,7 @@ impl Generation {
         engine: &Engine,
         policy: &Arc<str>,
         mut program: Program,
+        module: Arc<[u8]>,
         settings: &str,
         world: &Arc<dyn World>,
         suites: &[Suite],
@@ -90,11 +95,12 @@ impl Generation {
             isolation,
             ..
         } = program.options;
+        let tables = world.tables();
         // What it asks while it is configured belongs to the evidence of its decisions.
         let (mut first, replies) =
-            program.configured_recording(settings, world, configure_deadline)?;
+            program.configured_recording(settings, world, &tables, configure_deadline)?;
         program.manifest.headers = first.headers()?;
-        let configured = || program.configured(settings, world, configure_deadline);
+        let configured = || program.configured(settings, world, &tables, configure_deadline);
         let mut spares = vec![first];
         // Measured on the second, as the first also pays for fresh pages of code.
         let started = Instant::now();
@@ -140,7 +146,9 @@ impl Generation {
                 program.options.quarantine_faults,
                 program.options.quarantine_window,
             ),
+            module,
             settings: settings.into(),
+            tables,
             replies,
             spares: Mutex::new(spares),
             refilling: AtomicBool::new(false),
@@ -155,6 +163,21 @@ impl Generation {
     /// What people are told of it.
     pub fn info(&self) -> &GenerationInfo {
         &self.info
+    }
+
+    /// The module as it was staged.
+    pub fn module(&self) -> &Arc<[u8]> {
+        &self.module
+    }
+
+    /// The settings that it was staged with.
+    pub fn settings(&self) -> &str {
+        &self.settings
+    }
+
+    /// The tables that it was staged with.
+    pub fn tables(&self) -> &dyn Tables {
+        &*self.tables
     }
 
     /// A hold on it, for a call.
@@ -258,7 +281,7 @@ impl Generation {
 
     fn configured(&self, world: &Arc<dyn World>, time: Duration) -> Result<Instance, PolicyFault> {
         self.program
-            .configured(&self.settings, world, time)
+            .configured(&self.settings, world, &self.tables, time)
             .map_err(|fault| match fault {
                 LoadFault::Guest { fault, .. } => fault,
                 // The same settings were right when it was staged, but the world has changed.

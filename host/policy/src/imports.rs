@@ -15,7 +15,7 @@ use crate::bindings::intertrunk::policy::tables::{self, Row};
 use crate::bindings::intertrunk::policy::trunks::{self, Trunk};
 use crate::bindings::intertrunk::policy::types;
 use crate::decision::Reply;
-use crate::world::World;
+use crate::world::{Tables, World};
 
 /// Lines of explanation kept for one decision.
 const BECAUSE_LINES_MAX: usize = 64;
@@ -36,8 +36,10 @@ const TABLE_ELEMENTS_MAX: usize = 20_000;
 pub(crate) struct Guest {
     /// What it may ask about.
     pub access: Arc<Access>,
-    /// Whom it asks.
+    /// Whom it asks about trunks: the host as it is now.
     pub world: Arc<dyn World>,
+    /// What its tables say.
+    pub rows: Arc<dyn Tables>,
     /// What it said.
     pub notes: Notes,
     /// How large it may grow.
@@ -161,14 +163,14 @@ impl trunks::Host for Guest {
 impl tables::Host for Guest {
     fn exact(&mut self, table: String, key: String) -> Option<Row> {
         let allowed = self.access.tables.allow(&table);
-        let row = allowed.then(|| self.world.exact(&table, &key)).flatten();
+        let row = allowed.then(|| self.rows.exact(&table, &key)).flatten();
         self.note(ITEM_BYTES, || Reply::Exact(table, key, row.clone()));
         row.map(Row::from)
     }
 
     fn longest_prefix(&mut self, table: String, key: String) -> Option<Row> {
         let allowed = self.access.tables.allow(&table);
-        let row = allowed.then(|| self.world.longest_prefix(&table, &key));
+        let row = allowed.then(|| self.rows.longest_prefix(&table, &key));
         let row = row.flatten();
         self.note(ITEM_BYTES, || Reply::LongestPrefix(table, key, row.clone()));
         row.map(Row::from)
@@ -176,7 +178,7 @@ impl tables::Host for Guest {
 
     fn prefixes(&mut self, table: String, key: String) -> Vec<Row> {
         let allowed = self.access.tables.allow(&table);
-        let rows = allowed.then(|| self.world.prefixes(&table, &key));
+        let rows = allowed.then(|| self.rows.prefixes(&table, &key));
         let rows = rows.unwrap_or_default();
         let bytes = (1 + rows.len()) * ITEM_BYTES;
         self.note(bytes, || Reply::Prefixes(table, key, rows.clone()));
@@ -253,6 +255,12 @@ mod tests {
                 .collect()
         }
 
+        fn tables(&self) -> Arc<dyn Tables> {
+            Arc::new(Everything)
+        }
+    }
+
+    impl Tables for Everything {
         fn exact(&self, _: &str, key: &str) -> Option<Row> {
             Some(Row {
                 key: key.to_owned(),
@@ -278,6 +286,7 @@ mod tests {
                 tables: only("lcr"),
             }),
             world: Arc::new(Everything),
+            rows: Arc::new(Everything),
             notes: Notes::default(),
             memory: Memory {
                 bytes_max: 1 << 16,

@@ -16,7 +16,7 @@ use crate::decision::Reply;
 use crate::fault::{ConfigureFault, LoadFault, WorldFault};
 use crate::imports::{Guest, Memory, Notes, Replies, cut};
 use crate::program::{Code, Manifest};
-use crate::world::World;
+use crate::world::{Tables, World};
 
 /// Bytes that one call between guest and host may copy out of the guest. Without it, a list whose
 /// entries all point at one long string would cost the host more memory than the guest has.
@@ -37,11 +37,13 @@ impl Instance {
         access: &Arc<Access>,
         memory_bytes_max: usize,
         world: &Arc<dyn World>,
+        tables: &Arc<dyn Tables>,
         time: Duration,
     ) -> Result<Instance, LoadFault> {
         let guest = Guest {
             access: Arc::clone(access),
             world: Arc::clone(world),
+            rows: Arc::clone(tables),
             notes: Notes::default(),
             memory: Memory {
                 bytes_max: memory_bytes_max,
@@ -100,7 +102,7 @@ impl Instance {
         }
     }
 
-    /// Asks the question, in `world`.
+    /// Asks the question while trunks are as in `world`.
     pub fn decide(
         &mut self,
         query: &Query,
@@ -117,6 +119,11 @@ impl Instance {
         verdict
             .map(Verdict::from)
             .map_err(|error| fault_of(&error, self.store.data()))
+    }
+
+    /// Answers from now on by these tables: those of a recorded decision.
+    pub fn read(&mut self, tables: Arc<dyn Tables>) {
+        self.store.data_mut().rows = tables;
     }
 
     /// From now on keeps, or no longer keeps, what the guest is told; see

@@ -20,7 +20,7 @@ use crate::module::{Kind, componentize};
 use crate::options::Options;
 use crate::signature::{PublicKey, Signed};
 use crate::ticker::Ticker;
-use crate::world::{Nowhere, World};
+use crate::world::{Nowhere, Tables, World};
 
 /// What a policy says of itself.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
@@ -83,7 +83,8 @@ impl Program {
             access: Arc::default(),
         };
         let nowhere: Arc<dyn World> = Arc::new(Nowhere);
-        let mut instance = program.instance(&nowhere, options.configure_deadline)?;
+        let tables = nowhere.tables();
+        let mut instance = program.instance(&nowhere, &tables, options.configure_deadline)?;
         program.manifest = instance.describe().map_err(|fault| LoadFault::Guest {
             during: "describe",
             fault,
@@ -92,14 +93,15 @@ impl Program {
         Ok(program)
     }
 
-    /// A new instance with these settings, made within `time`.
+    /// A new instance with these settings and tables, made within `time`.
     pub fn configured(
         &self,
         settings: &str,
         world: &Arc<dyn World>,
+        tables: &Arc<dyn Tables>,
         time: Duration,
     ) -> Result<Instance, LoadFault> {
-        let mut instance = self.instance(world, time)?;
+        let mut instance = self.instance(world, tables, time)?;
         configure(&mut instance, settings)?;
         Ok(instance)
     }
@@ -109,21 +111,28 @@ impl Program {
         &self,
         settings: &str,
         world: &Arc<dyn World>,
+        tables: &Arc<dyn Tables>,
         time: Duration,
     ) -> Result<(Instance, Vec<Reply>), LoadFault> {
-        let mut instance = self.instance(world, time)?;
+        let mut instance = self.instance(world, tables, time)?;
         instance.record(true);
         configure(&mut instance, settings)?;
         let replies = instance.take_replies();
         Ok((instance, replies))
     }
 
-    fn instance(&self, world: &Arc<dyn World>, time: Duration) -> Result<Instance, LoadFault> {
+    fn instance(
+        &self,
+        world: &Arc<dyn World>,
+        tables: &Arc<dyn Tables>,
+        time: Duration,
+    ) -> Result<Instance, LoadFault> {
         Instance::new(
             &self.code,
             &self.access,
             self.options.memory_bytes,
             world,
+            tables,
             time,
         )
     }
@@ -216,7 +225,7 @@ fn names<'a, T>(externs: impl Iterator<Item = (&'a str, T)>) -> Vec<String> {
 }
 
 /// SHA-256 of `bytes`, hex.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
+pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
         .iter()
         .map(|byte| format!("{byte:02x}"))

@@ -1,7 +1,8 @@
 //! Recorded decisions, made again by another module: the evidence before it is promoted.
 //!
 //! Nothing but the record goes in: the same module gives the same outcomes on any machine. What a
-//! module asks that was not asked then is answered with nothing and said in the difference.
+//! module asks that was not asked then is answered with nothing and said in the difference. Only
+//! tables may be others than then: new ones are tried like a new module.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::instance::Instance;
 use crate::journal::{Entry, GenerationEntry};
 use crate::options::{Isolation, Options};
 use crate::program::Program;
-use crate::world::World;
+use crate::world::{Tables, World};
 
 /// Longer than a busy machine can hold up a decision: a replay is about what, not how fast.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -51,13 +52,15 @@ pub struct Replay {
     generations: HashMap<(String, u64), Arc<GenerationEntry>>,
     /// The instance of each settings.
     instances: HashMap<Arc<str>, Configured>,
+    /// In place of what the tables said then.
+    tables: Option<Arc<dyn Tables>>,
     comparing: Comparing,
     skipped: u64,
 }
 
 impl Replay {
     /// Makes ready to decide with `wasm`: with `settings` in place of the recorded ones if there
-    /// are any, and only decisions of `policy` if one is named.
+    /// are any, `tables` in place of what tables answered then, and only decisions of `policy` if one is named.
     ///
     /// # Errors
     /// What is wrong with the module.
@@ -66,6 +69,7 @@ impl Replay {
         wasm: &[u8],
         settings: Option<String>,
         policy: Option<String>,
+        tables: Option<Arc<dyn Tables>>,
         isolation: Isolation,
     ) -> Result<Replay, LoadFault> {
         // What it may see is in the record already.
@@ -82,6 +86,7 @@ impl Replay {
             policy,
             generations: HashMap::new(),
             instances: HashMap::new(),
+            tables,
             comparing: Comparing::default(),
             skipped: 0,
         })
@@ -136,6 +141,9 @@ impl Replay {
         let is_wanted = |it: &HeaderField| reads(&configured.headers, &it.name);
         query.call.headers.retain(is_wanted);
         let world = Arc::new(Played::new(decision.replies));
+        if self.tables.is_none() {
+            configured.instance.read(Arc::clone(&world) as _);
+        }
         let outcome = decide_again(&mut configured.instance, &query, &world, DEADLINE);
         let unknown = world.unknown().or(missing);
         self.comparing
@@ -153,9 +161,11 @@ impl Replay {
         generation: Option<&GenerationEntry>,
     ) -> Result<Configured, LoadFault> {
         let replies = generation.map(|it| it.replies.clone());
-        let world: Arc<dyn World> = Arc::new(Played::new(replies.unwrap_or_default()));
+        let then = Arc::new(Played::new(replies.unwrap_or_default()));
+        let world: Arc<dyn World> = Arc::clone(&then) as _;
+        let tables = self.tables.clone().unwrap_or(then);
         let time = self.program.options.configure_deadline;
-        let mut instance = self.program.configured(settings, &world, time)?;
+        let mut instance = self.program.configured(settings, &world, &tables, time)?;
         let headers = instance.headers()?;
         Ok(Configured { instance, headers })
     }

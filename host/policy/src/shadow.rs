@@ -68,6 +68,7 @@ impl Shadow {
         let mut query = decision.query.clone();
         self.generation.keep_headers(&mut query);
         let outcome = instance.and_then(|mut instance| {
+            // By tables of its own: they are part of what would be promoted.
             let verdict = decide_again(&mut instance, &query, &played, options.deadline)?;
             if options.isolation == Isolation::Warm {
                 work.instance = Some(instance);

@@ -44,7 +44,7 @@ pub struct Slot {
     serving: ArcSwapOption<Serving>,
     shadow: ArcSwapOption<Shadow>,
     changes: Mutex<Changes>,
-    counts: Counts,
+    counts: Arc<Counts>,
 }
 
 /// The generations that may decide new calls. Replaced as a whole.
@@ -56,7 +56,7 @@ struct Serving {
 }
 
 /// What only operators change and look at.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Changes {
     /// The candidate, whether it waits, decides in the shadow or for a share of the calls.
     staged: Option<Arc<Generation>>,
@@ -114,7 +114,21 @@ impl Slot {
             serving: ArcSwapOption::empty(),
             shadow: ArcSwapOption::empty(),
             changes: Mutex::default(),
-            counts: Counts::default(),
+            counts: Arc::default(),
+        }
+    }
+
+    /// The slot once more, to prepare a change that goes live when the other takes this one's place:
+    /// with a whole configuration, or not at all. What they count they count together.
+    pub fn fork(&self) -> Slot {
+        Slot {
+            name: Arc::clone(&self.name),
+            engine: self.engine.clone(),
+            options: self.options.clone(),
+            serving: ArcSwapOption::new(self.serving.load_full()),
+            shadow: ArcSwapOption::new(self.shadow.load_full()),
+            changes: Mutex::new(self.changes().clone()),
+            counts: Arc::clone(&self.counts),
         }
     }
 
@@ -141,7 +155,8 @@ impl Slot {
             return Err(LoadFault::CanaryDecides);
         }
         let staged = Program::load(&self.engine, wasm, &self.options).and_then(|program| {
-            Generation::stage(&self.engine, &self.name, program, config, world, suites)
+            let module = wasm.into();
+            Generation::stage(&self.engine, &self.name, program, module, config, world, suites)
         });
         let mut changes = self.changes();
         match staged {
@@ -329,6 +344,12 @@ impl Slot {
             .map(|serving| Arc::clone(&serving.live))
     }
 
+    /// The generation that a rollback makes live.
+    pub fn previous(&self) -> Option<Arc<Generation>> {
+        let serving = self.serving.load();
+        serving.as_ref().and_then(|serving| serving.previous.clone())
+    }
+
     /// A hold on the generation that decides: the one that `pin` holds, else for a new call.
     pub(crate) fn pin(&self, pin: Option<&Pin>, query: &Query) -> Result<Pin, PolicyFault> {
         // A pin of another policy comes from a chain or a fallback: its generation is not ours.
@@ -360,16 +381,6 @@ impl Slot {
         }
         if let Some(fault) = fault {
             self.count_fault(generation, fault);
-        }
-    }
-
-    /// Forgets the staged generation, if there is one, and its canary or shadow.
-    pub fn unstage(&self) {
-        let mut changes = self.changes();
-        changes.staged = None;
-        self.shadow.store(None);
-        if let Some(serving) = self.serving.load_full() {
-            self.end_canary(&serving);
         }
     }
 

@@ -1,4 +1,10 @@
-//! What a policy may ask the host while it decides.
+//! What a policy may ask the host while it decides: how trunks are now, and what tables say.
+//!
+//! Trunks are as they are at that moment. Tables belong to a generation like its settings: they are
+//! those of its staging for as long as it decides.
+
+use std::any::Any;
+use std::sync::Arc;
 
 use intertrunk_proto::trunk::{Health, TrunkKind};
 use serde::{Deserialize, Serialize};
@@ -10,6 +16,12 @@ pub trait World: Send + Sync + 'static {
     fn trunk(&self, name: &str) -> Option<TrunkFacts>;
     /// All trunks, in the order of the configuration.
     fn trunks(&self) -> Vec<TrunkFacts>;
+    /// The tables that a generation staged now will have.
+    fn tables(&self) -> Arc<dyn Tables>;
+}
+
+/// The tables of one generation; they never change. Like a [`World`] they never block.
+pub trait Tables: Any + Send + Sync {
     /// The row of this very key.
     fn exact(&self, table: &str, key: &str) -> Option<Row>;
     /// The row of the longest prefix of `key`.
@@ -51,7 +63,7 @@ pub struct Row {
 }
 
 /// No trunks, no tables: the world of a module that is only looked at.
-pub(crate) struct Nowhere;
+pub struct Nowhere;
 
 impl World for Nowhere {
     fn trunk(&self, _: &str) -> Option<TrunkFacts> {
@@ -62,6 +74,12 @@ impl World for Nowhere {
         Vec::new()
     }
 
+    fn tables(&self) -> Arc<dyn Tables> {
+        Arc::new(Nowhere)
+    }
+}
+
+impl Tables for Nowhere {
     fn exact(&self, _: &str, _: &str) -> Option<Row> {
         None
     }

@@ -228,6 +228,7 @@ fn refused(refusal: &Refusal) -> Response {
             ChangeFault::UnknownPolicy(_) | ChangeFault::UnknownTrunk(_) => StatusCode::NOT_FOUND,
             ChangeFault::Load { .. }
             | ChangeFault::Settings { .. }
+            | ChangeFault::Table { .. }
             | ChangeFault::Config(_)
             | ChangeFault::Trunk(..)
             | ChangeFault::Kept { .. } => StatusCode::UNPROCESSABLE_ENTITY,

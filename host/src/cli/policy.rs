@@ -10,7 +10,7 @@ use intertrunk_policy::replay::Replay;
 use intertrunk_policy::{Engine, Isolation, build, cases, module};
 use serde::Serialize;
 
-use super::{exit, read, read_text, replay, say, say_json, scaffold, sign};
+use super::{configuration, exit, read, read_text, replay, say, say_json, scaffold, sign};
 
 #[derive(Subcommand)]
 pub enum PolicyCommand {
@@ -116,6 +116,9 @@ pub enum PolicyCommand {
         /// Configuration of the module, in place of the recorded one
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Ask the tables of this configuration, in place of what they answered then
+        #[arg(long, value_name = "FILE")]
+        tables: Option<PathBuf>,
         /// Only the decisions of this policy
         #[arg(long, value_name = "NAME")]
         policy: Option<String>,
@@ -160,6 +163,7 @@ pub fn run(command: PolicyCommand) -> anyhow::Result<ExitCode> {
             journal,
             against,
             config,
+            tables,
             policy,
             fresh,
             json,
@@ -171,7 +175,9 @@ pub fn run(command: PolicyCommand) -> anyhow::Result<ExitCode> {
             };
             let settings = config.map(|path| read_text(&path)).transpose()?;
             let engine = Engine::new()?;
-            let replay = Replay::new(&engine, &read(&against)?, settings, policy, isolation)
+            let tables = tables.map(|path| configuration(&path)).transpose()?;
+            let tables = tables.map(|built| built.tables as _);
+            let replay = Replay::new(&engine, &read(&against)?, settings, policy, tables, isolation)
                 .with_context(|| format!("{} cannot be used", against.display()))?;
             replay::run(replay, &journal, json)
         }

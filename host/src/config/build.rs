@@ -35,11 +35,12 @@ pub fn build(source: &Source<'_>, file: &File, interner: &mut Interner) -> Optio
         source.fault(&Place::default(), "no trunk", "add at least one [[trunk]]");
     }
     let (listeners, streams) = listen::all(source, &file.listens);
-    let tables = file
+    let (table_files, tables): (Vec<_>, Vec<_>) = file
         .tables
         .iter()
         .filter_map(|t| table::load(source, t))
-        .collect();
+        .map(|(file, table)| (file.clone(), (file.name, table)))
+        .unzip();
     let trust = signing::trust(source, file);
     let policies = policy::all(&names, &file.policies, trust.as_ref());
     let outside: Vec<_> = file.sources.iter().filter_map(outside::source).collect();
@@ -84,13 +85,15 @@ pub fn build(source: &Source<'_>, file: &File, interner: &mut Interner) -> Optio
         shards,
         streams: streams.into(),
         policies: sources,
-        tables: Arc::new(Tables(tables)),
+        tables: Arc::new(Tables(tables.into_iter().collect())),
+        table_files: table_files.into(),
         sources: outside.into(),
         blocking: file.security.blocking,
         admin,
         cdr: file.cdr_dir.as_deref().map(|dir| source.beside(dir)),
         audit: file.audit_file.as_deref().map(|it| source.beside(it)),
         sha256: source.sha256(),
+        state: file.state_dir.as_deref().map(|dir| source.beside(dir)),
         journal: file.journal.as_ref().map(|entry| JournalRules {
             dir: source.beside(&entry.dir),
             file_bytes: entry.file_bytes as u64,

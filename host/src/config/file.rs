@@ -37,6 +37,7 @@ pub struct File {
     pub admin: Option<AdminEntry>,
     pub cdr_dir: Option<String>,
     pub audit_file: Option<String>,
+    pub state_dir: Option<String>,
     pub journal: Option<JournalEntry>,
     pub dns: DnsEntry,
     pub emergency: EmergencyEntry,
@@ -152,8 +153,11 @@ pub fn read(source: &Source<'_>) -> Option<File> {
         signing_keys: root.section("signing").map(signing).unwrap_or_default(),
         sources: named(source, &root, "source", outside::read),
         admin: root.section("admin").map(admin),
-        cdr_dir: root.section("cdr").and_then(cdr),
         audit_file: root.section("audit").and_then(audit),
+        cdr_dir: root.section("cdr").and_then(|s| dir(s, "write dir = \"cdr\"")),
+        state_dir: root
+            .section("state")
+            .and_then(|s| dir(s, "write dir = \"/var/lib/intertrunk\"")),
         journal: root.section("journal").and_then(journal),
         dns: root
             .section("dns")
@@ -456,8 +460,8 @@ fn audit(s: Section<'_>) -> Option<String> {
     file.map(|at| at.value)
 }
 
-fn cdr(s: Section<'_>) -> Option<String> {
-    let dir = s.required("dir", "write dir = \"cdr\"", s.parsed("dir", value::text));
+fn dir(s: Section<'_>, remedy: &str) -> Option<String> {
+    let dir = s.required("dir", remedy, s.parsed("dir", value::text));
     s.finish();
     dir.map(|at| at.value)
 }

@@ -46,6 +46,7 @@ pub use changes::Changes;
 pub use dns::PeerName;
 pub use fault::{Fault, Faults, Severity};
 pub use intern::Interner;
+pub use table::{TableFault, TableFile};
 
 /// A configuration that is whole: every name resolved, every file that it names read.
 #[derive(Debug)]
@@ -68,6 +69,8 @@ pub struct Built {
     pub policies: Vec<PolicySource>,
     /// All tables, loaded.
     pub tables: Arc<Tables>,
+    /// Where they come from.
+    pub table_files: Arc<[TableFile]>,
     /// Outside sources that policies may inquire of.
     pub sources: Arc<[Source]>,
     /// When sources are blocked.
@@ -80,6 +83,8 @@ pub struct Built {
     pub audit: Option<PathBuf>,
     /// SHA-256 of the file, hex.
     pub sha256: String,
+    /// Folder of what a restart begins with; it begins anew if absent.
+    pub state: Option<PathBuf>,
     /// Where decisions are kept for replay; none are if absent.
     pub journal: Option<JournalRules>,
     /// Keys that are right but have no effect, and the like.
@@ -110,6 +115,8 @@ pub struct PolicySource {
     pub line: usize,
     /// Its column in characters, counted from 1.
     pub column: usize,
+    /// Its `module` as configured.
+    pub module: Arc<str>,
     /// Bytes of the module.
     pub wasm: Arc<[u8]>,
     /// Text for the policy's `configure`; empty if the file names none.

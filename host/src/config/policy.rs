@@ -59,6 +59,7 @@ fn one(
         name: Arc::clone(&name),
         line,
         column,
+        module: module.value.as_str().into(),
         wasm: wasm??,
         config: config.into(),
         config_path,

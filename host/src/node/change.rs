@@ -16,12 +16,16 @@ use intertrunk_proto::{Listener, PolicyId};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Node, Running, Unresponsive, with_listeners};
-use crate::config::{self, Admin, Built, Changes, Faults, Interner, PolicySource};
+use super::{Node, Running, Unresponsive, with_listeners, with_slots};
+use crate::config::{
+    self, Admin, Built, Changes, Faults, Interner, PolicySource, TableFault, TableFile,
+};
+use crate::kept::Kept;
 use crate::mailbox::Order;
 use crate::observe::journal::JournalRules;
 use crate::resolve::Resolver;
 use crate::staging::faults_of;
+use crate::tables::Tables;
 use crate::world::Live;
 
 /// How long a start or a reload waits for DNS; answers that come later are used then.
@@ -34,6 +38,10 @@ pub(super) struct State {
     /// Of that file, as it runs.
     pub(super) text: Arc<str>,
     pub(super) policies: Vec<PolicySource>,
+    table_files: Arc<[TableFile]>,
+    /// As they were last read.
+    tables: Arc<Tables>,
+    kept: Option<Kept>,
     /// As configured, with a port of 0 where the file says so.
     pub(super) listeners: Vec<Arc<Listener>>,
     shards: u16,
@@ -66,6 +74,14 @@ pub enum ChangeFault {
         path: PathBuf,
         /// What the system says.
         source: io::Error,
+    },
+    /// The file of a table.
+    #[error("{table}: {fault}")]
+    Table {
+        /// Which, and its file.
+        table: String,
+        /// What is wrong with it.
+        fault: TableFault,
     },
     /// Nothing to promote or to go back to.
     #[error("policy `{name}`: {fault}")]
@@ -119,10 +135,10 @@ pub struct Reloaded {
 
 /// The policies of the next configuration.
 struct Next {
-    /// All slots.
+    /// All slots; those that change are not those in use.
     slots: Vec<(PolicyId, Arc<Slot>)>,
-    /// Those of them that have a generation to promote.
-    staged: Vec<Arc<Slot>>,
+    /// What has gone live in them.
+    promoted: Vec<GenerationInfo>,
 }
 
 impl State {
@@ -133,6 +149,9 @@ impl State {
             text: built.text,
             listeners: built.snapshot.listeners.to_vec(),
             policies: built.policies,
+            table_files: built.table_files,
+            tables: built.tables,
+            kept: built.state.map(Kept),
             shards: built.shards,
             admin: built.admin,
             cdr: built.cdr,
@@ -155,19 +174,28 @@ pub(super) fn follow(resolver: &mut Option<Resolver>, built: &Built) -> io::Resu
 }
 
 impl Node {
-    /// Compiles and checks a module for a policy, with the policy's cases and its settings as their
-    /// file has them now, so that both can be promoted together. Calls notice nothing until then.
+    /// Compiles and checks a module for a policy, with the policy's cases, and its settings and
+    /// tables as their files have them now, so that all can be promoted together. Calls notice
+    /// nothing until then.
     pub fn stage(&self, policy: &str, wasm: &[u8]) -> Result<GenerationInfo, ChangeFault> {
-        let state = self.change();
+        let mut state = self.change();
         let (running, slot) = self.slot(policy)?;
+        let state = &mut *state;
         let source = state.policies.iter().find(|source| *source.name == *policy);
         let source = source.ok_or_else(|| ChangeFault::UnknownPolicy(policy.to_owned()))?;
         let config = match &source.config_path {
             Some(path) => read_settings(path)?,
             None => String::new(),
         };
+        state.tables = Arc::new(read_again(
+            &state.tables,
+            &state.table_files,
+            &source.options.tables,
+        )?);
+        let live = Live::new(Arc::clone(&running.snapshot), Arc::clone(&state.tables));
+        let world: Arc<dyn World> = Arc::new(live);
         let staged = slot
-            .stage(wasm, &config, &running.world, &source.suites)
+            .stage(wasm, &config, &world, &source.suites)
             .map_err(|fault| ChangeFault::Load {
                 name: Arc::clone(slot.name()),
                 fault,
@@ -183,8 +211,12 @@ impl Node {
         policy: &str,
         sha256: Option<&str>,
     ) -> Result<GenerationInfo, ChangeFault> {
-        let _one_at_a_time = self.change();
-        promote(&self.slot(policy)?.1, sha256)
+        let state = self.change();
+        let slot = self.slot(policy)?.1;
+        let live = slot.promote_only(sha256).map_err(of_slot(&slot))?;
+        tracing::info!(policy, generation = live.generation, "policy promoted");
+        self.keep(&state);
+        Ok(live)
     }
 
     /// Lets the staged generation decide in the shadow of the live one.
@@ -217,15 +249,18 @@ impl Node {
 
     /// Puts the generation before the live one back.
     pub fn rollback(&self, policy: &str) -> Result<GenerationInfo, ChangeFault> {
-        let _one_at_a_time = self.change();
+        let state = self.change();
         let slot = self.slot(policy)?.1;
         let live = slot.rollback().map_err(of_slot(&slot))?;
         tracing::info!(policy, generation = live.generation, "policy rolled back");
+        self.keep(&state);
         Ok(live)
     }
 
-    /// Reads the configuration again and works by it from now on. A policy whose module and settings
-    /// are what they were at the last load keeps its live generation.
+    /// Reads the configuration again and works by it from now on, each shard between two messages:
+    /// trunks, settings and tables change together. A policy for which nothing has changed keeps
+    /// its live generation; one whose settings or tables have changed, but not the module that is
+    /// configured, keeps the module that is live.
     pub fn reload(&self) -> Result<Reloaded, ChangeFault> {
         let mut state = self.change();
         let path = state.path.clone();
@@ -291,20 +326,17 @@ impl Node {
     }
 
     /// Works by a configuration from now on.
-    fn adopt(&self, state: &mut State, built: Built) -> Result<Reloaded, ChangeFault> {
+    fn adopt(&self, state: &mut State, mut built: Built) -> Result<Reloaded, ChangeFault> {
+        built.tables = Arc::new(Tables::clone(&built.tables).shared_with(&state.tables));
         refuse_other_listeners(&state.listeners, &built.snapshot.listeners)?;
 
         let snapshot = with_listeners(&built.snapshot, &self.listeners);
         let tables = Arc::clone(&built.tables);
         let world: Arc<dyn World> = Arc::new(Live::new(Arc::clone(&snapshot), tables, self.clock));
-        let Next { slots, staged } = self.stage_changed(&state.policies, &built, &world)?;
+        let Next { slots, promoted } = self.next(&state.policies, &built, &world)?;
 
         follow(&mut state.resolver, &built)?;
         self.outside.know(&built.sources, &built.dns);
-        let promoted = staged
-            .iter()
-            .map(|slot| promote(slot, None))
-            .collect::<Result<_, _>>()?;
         let running = Arc::new(Running {
             snapshot,
             world,
@@ -323,6 +355,9 @@ impl Node {
         }
         state.policies = built.policies;
         state.text = built.text;
+        state.tables = built.tables;
+        state.table_files = built.table_files;
+        self.keep(&state);
         self.tell(|| Order::Config(Arc::clone(&running)))?;
         Ok(Reloaded {
             sha256: built.sha256,
@@ -331,8 +366,9 @@ impl Node {
         })
     }
 
-    /// Stages every policy whose module, settings or bounds differ from what they were.
-    fn stage_changed(
+    /// The policies of the next configuration. Those that change go live in slots of their own,
+    /// which nobody sees before the configuration as a whole is in use.
+    fn next(
         &self,
         before: &[PolicySource],
         after: &Built,
@@ -341,43 +377,64 @@ impl Node {
         let running = self.running();
         let mut next = Next {
             slots: Vec::with_capacity(after.policies.len()),
-            staged: Vec::new(),
+            promoted: Vec::new(),
         };
         let mut faults = Vec::new();
         for source in &after.policies {
-            let old = before
-                .iter()
-                .find(|o| o.id == source.id && o.options == source.options);
-            let kept = old.and_then(|old| Some((old, running.slot(old.id)?)));
-            let slot = match kept {
-                Some((_, slot)) => Arc::clone(slot),
-                None => Arc::new(Slot::new(
-                    &self.engine,
-                    &source.name,
-                    source.options.clone(),
-                )),
-            };
-            let same =
-                kept.is_some_and(|(o, _)| o.wasm == source.wasm && o.config == source.config);
-            if !same {
-                match slot.stage(&source.wasm, &source.config, world, &source.suites) {
-                    Ok(_) => next.staged.push(Arc::clone(&slot)),
-                    Err(fault) => faults.extend(faults_of(&after.path, source, &fault)),
+            let old = before.iter().find(|old| old.id == source.id);
+            let old = old.and_then(|old| Some((old, running.slot(old.id)?)));
+            match old {
+                Some((old, slot)) if is_same(old, source, slot, &after.tables) => {
+                    next.slots.push((source.id, Arc::clone(slot)));
+                    continue;
                 }
+                _ => {}
             }
-            next.slots.push((source.id, slot));
+            let (slot, wasm) = match old {
+                Some((old, slot)) => (
+                    // Bounds belong to a slot, and its other generations have had others.
+                    if old.options == source.options {
+                        slot.fork()
+                    } else {
+                        Slot::new(&self.engine, &source.name, source.options.clone())
+                    },
+                    // What an operator has promoted stays, unless the file names another module.
+                    slot.live()
+                        .filter(|_| old.wasm == source.wasm)
+                        .map_or_else(|| Arc::clone(&source.wasm), |it| Arc::clone(it.module())),
+                ),
+                None => (
+                    Slot::new(&self.engine, &source.name, source.options.clone()),
+                    Arc::clone(&source.wasm),
+                ),
+            };
+            match slot.stage(&wasm, &source.config, world, &source.suites) {
+                Ok(_) => {
+                    let live = slot.promote().map_err(of_slot(&slot))?;
+                    next.promoted.push(live);
+                }
+                Err(fault) => faults.extend(faults_of(&after.path, source, &fault)),
+            }
+            next.slots.push((source.id, Arc::new(slot)));
         }
         if faults.is_empty() {
             return Ok(next);
-        }
-        // All or nothing: what loaded must not be one `promote` away from being live.
-        for slot in &next.staged {
-            slot.unstage();
         }
         Err(ChangeFault::Config(Faults {
             faults,
             unreadable: false,
         }))
+    }
+
+    /// Writes down what is live, for a restart. An operator's change is not undone for a full disk.
+    fn keep(&self, state: &State) {
+        let running = self.running();
+        if let Some(kept) = &state.kept
+            && let Err(fault) = kept.keep(&with_slots(&state.policies, &running.slots))
+        {
+            let dir = kept.0.display();
+            tracing::warn!(%fault, "what is live is not kept for a restart; make room in {dir}");
+        }
     }
 
     pub(super) fn change(&self) -> MutexGuard<'_, State> {
@@ -406,10 +463,36 @@ fn of_slot(slot: &Slot) -> impl Fn(SlotFault) -> ChangeFault {
     }
 }
 
-fn promote(slot: &Slot, sha256: Option<&str>) -> Result<GenerationInfo, ChangeFault> {
-    let live = slot.promote_only(sha256).map_err(of_slot(slot))?;
-    tracing::info!(policy = %slot.name(), generation = live.generation, "policy promoted");
-    Ok(live)
+/// Whether nothing of a policy has changed that its live generation was made of.
+fn is_same(old: &PolicySource, new: &PolicySource, slot: &Slot, tables: &Tables) -> bool {
+    let Some(live) = slot.live() else {
+        return false;
+    };
+    let before = Tables::of(live.tables());
+    old.options == new.options
+        && old.wasm == new.wasm
+        && *live.settings() == *new.config
+        && before.is_some_and(|before| before.agree(tables, &new.options.tables))
+}
+
+/// `tables` with those that `granted` names, `*` for every one, as their files have them now.
+fn read_again(
+    tables: &Tables,
+    files: &[TableFile],
+    granted: &[String],
+) -> Result<Tables, ChangeFault> {
+    let all = granted.iter().any(|name| name == "*");
+    let mut read = Tables::clone(tables);
+    for file in files {
+        if all || granted.contains(&file.name) {
+            let table = file.read().map_err(|fault| ChangeFault::Table {
+                table: file.to_string(),
+                fault,
+            })?;
+            read.0.insert(file.name.clone(), Arc::new(table));
+        }
+    }
+    Ok(read.shared_with(tables))
 }
 
 pub(super) fn refuse_other_listeners(
@@ -430,12 +513,14 @@ pub(super) fn until_restart(state: &State, built: &Built) -> impl Iterator<Item 
     let cdr = state.cdr != built.cdr;
     let journal = state.journal != built.journal;
     let audit = state.audit != built.audit;
+    let kept = state.kept.as_ref().map(|it| &it.0) != built.state.as_ref();
     [
         shards.then_some("`node.shards` changes with the next start"),
         admin.then_some("`admin` changes with the next start"),
         cdr.then_some("`cdr` changes with the next start"),
         journal.then_some("`journal` changes with the next start"),
         audit.then_some("`audit` changes with the next start"),
+        kept.then_some("`state` changes with the next start"),
     ]
     .into_iter()
     .flatten()

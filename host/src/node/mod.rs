@@ -22,13 +22,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use intertrunk_policy::{Engine, LoadFault, Slot, World};
-use intertrunk_proto::{CallId, CallView, Listener, Record, Snapshot};
+use intertrunk_proto::{CallId, CallView, Listener, PolicyId, Record, Snapshot};
 use mio::{Poll, Token};
 
 use crate::audit::{Audit, AuditFault};
 use crate::blocklist::Blocklist;
 use crate::clock::Clock;
-use crate::config::{Built, Faults, Interner};
+use crate::config::{Built, Faults, Interner, PolicySource};
+use crate::kept::Kept;
 use crate::mailbox::{Mailbox, Order, mailbox};
 use crate::observe::Observer;
 use crate::observe::cdr::{RecordKeeper, RecordQueue};
@@ -356,12 +357,15 @@ fn load(
     let tables = Arc::clone(&built.tables);
     let world: Arc<dyn World> = Arc::new(Live::new(Arc::clone(&snapshot), tables, clock));
     let staged = staging::stage_all(engine, built, &world).map_err(NodeFault::Policies)?;
-    let slots = built
+    let slots: Vec<_> = built
         .policies
         .iter()
         .zip(staged)
         .map(|(p, staged)| (p.id, staged.slot))
         .collect();
+    if let Some(dir) = &built.state {
+        Kept(dir.clone()).restore(&with_slots(&built.policies, &slots), &world);
+    }
     Ok(Running {
         snapshot,
         world,
@@ -369,6 +373,16 @@ fn load(
         streams: Arc::clone(&built.streams),
         slots,
     })
+}
+
+/// Each policy with its slot.
+fn with_slots<'a>(
+    policies: &'a [PolicySource],
+    slots: &'a [(PolicyId, Arc<Slot>)],
+) -> Vec<(&'a PolicySource, &'a Slot)> {
+    let slot = |id| slots.iter().find(|(it, _)| *it == id);
+    let with_slot = |source: &'a PolicySource| Some((source, &*slot(source.id)?.1));
+    policies.iter().filter_map(with_slot).collect()
 }
 
 /// The snapshot with the addresses that its listeners really have.

@@ -4,7 +4,7 @@
 
 use std::net::UdpSocket as Peer;
 
-use intertrunk_policy::{Row, TrunkFacts, World};
+use intertrunk_policy::{TrunkFacts, World};
 use intertrunk_proto::trunk::{SourceMatch, Trunk, TrunkKind};
 use intertrunk_proto::{Fallback, Listener, ListenerId, Policy, Snapshot, Transport, TrunkId};
 
@@ -26,14 +26,8 @@ impl World for Nothing {
     fn trunks(&self) -> Vec<TrunkFacts> {
         Vec::new()
     }
-    fn exact(&self, _: &str, _: &str) -> Option<Row> {
-        None
-    }
-    fn longest_prefix(&self, _: &str, _: &str) -> Option<Row> {
-        None
-    }
-    fn prefixes(&self, _: &str, _: &str) -> Vec<Row> {
-        Vec::new()
+    fn tables(&self) -> Arc<dyn intertrunk_policy::Tables> {
+        Arc::new(intertrunk_policy::Nowhere)
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use intertrunk_policy::{Engine, Options, Row, Runner, Slot, TrunkFacts, World, build};
+use intertrunk_policy::{Engine, Options, Row, Runner, Slot, Tables, TrunkFacts, World, build};
 use intertrunk_proto::ask::{Answer, Party, Pin, Query, Verdict};
 use intertrunk_proto::trunk::{Health, TrunkKind};
 
@@ -64,6 +64,12 @@ impl World for Lab {
         .into()
     }
 
+    fn tables(&self) -> Arc<dyn Tables> {
+        Arc::new(Lab)
+    }
+}
+
+impl Tables for Lab {
     fn exact(&self, table: &str, key: &str) -> Option<Row> {
         let is_there = table == "lcr" && key == "+44";
         is_there.then(|| Row {

@@ -416,6 +416,7 @@ impl Run {
             pin: Some(pin),
             decision_us: 1,
             because: Vec::new(),
+            looked_up: Vec::new(),
         };
         self.world.answer(&question, answer);
         self.world.post();

@@ -551,6 +551,7 @@ impl World {
                 pin: Some(pin),
                 decision_us: 1,
                 because: Vec::new(),
+                looked_up: Vec::new(),
             };
             self.waiting.insert(self.asked, (question, answer));
             self.answers.push(Reverse((self.now + delay, self.asked)));

@@ -7,20 +7,27 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use intertrunk_proto::{By, LookedUp};
 use wasmtime::ResourceLimiter;
 
 use crate::access::Access;
 use crate::bindings::intertrunk::policy::notes::{self, Level};
-use crate::bindings::intertrunk::policy::tables::{self, Row};
+use crate::bindings::intertrunk::policy::tables;
 use crate::bindings::intertrunk::policy::trunks::{self, Trunk};
 use crate::bindings::intertrunk::policy::types;
 use crate::decision::Reply;
-use crate::world::{Tables, World};
+use crate::world::{Row, Tables, World};
 
 /// Lines of explanation kept for one decision.
 const BECAUSE_LINES_MAX: usize = 64;
 /// Bytes of one line of explanation.
 const BECAUSE_BYTES_MAX: usize = 256;
+/// Look-ups of one decision that are kept for its explanation.
+const LOOK_UPS_MAX: usize = 64;
+/// Bytes of each part of one.
+const LOOK_UP_BYTES_MAX: usize = 128;
+/// Rows of one.
+const LOOK_UP_ROWS_MAX: usize = 16;
 /// Lines that one decision may log.
 const LOG_LINES_MAX: u32 = 64;
 /// Bytes of one logged line.
@@ -80,6 +87,8 @@ pub(crate) struct Notes {
     pub explain: bool,
     /// The explanation.
     pub because: Vec<String>,
+    /// What was looked up, if explanations are kept.
+    pub looked_up: Vec<LookedUp>,
     /// The last warning, which is a panic's message if a trap follows it.
     pub warned: String,
     logged: u32,
@@ -92,6 +101,7 @@ impl Notes {
         self.call.push_str(call);
         self.explain = explain;
         self.because.clear();
+        self.looked_up.clear();
         self.warned.clear();
         self.logged = 0;
     }
@@ -132,6 +142,35 @@ impl ResourceLimiter for Memory {
 
 impl types::Host for Guest {}
 
+impl Notes {
+    /// Keeps a look-up for the explanation, if that is wanted.
+    fn look_up(&mut self, look_up: impl FnOnce() -> LookedUp) {
+        if self.explain && self.looked_up.len() < LOOK_UPS_MAX {
+            self.looked_up.push(look_up());
+        }
+    }
+
+    fn look_up_rows(&mut self, table: &str, key: &str, by: By, rows: &[Row]) {
+        let cut = |text: &str| cut(text.to_owned(), LOOK_UP_BYTES_MAX);
+        self.look_up(|| LookedUp::Table {
+            table: cut(table),
+            key: cut(key),
+            by,
+            answer: rows.iter().take(LOOK_UP_ROWS_MAX).map(shown).collect(),
+        });
+    }
+}
+
+/// A row for people.
+fn shown(row: &Row) -> String {
+    let mut text = row.key.clone();
+    for column in &row.columns {
+        text.push_str(" | ");
+        text.push_str(column);
+    }
+    cut(text, LOOK_UP_BYTES_MAX)
+}
+
 impl Guest {
     /// Notes what the guest is told, if that is wanted; `bytes` is about its size.
     fn note(&mut self, bytes: usize, reply: impl FnOnce() -> Reply) {
@@ -148,6 +187,10 @@ impl trunks::Host for Guest {
     fn get(&mut self, name: String) -> Option<Trunk> {
         let allowed = self.access.trunks.allow(&name);
         let trunk = allowed.then(|| self.world.trunk(&name)).flatten();
+        self.notes.look_up(|| LookedUp::Trunk {
+            key: cut(name.clone(), LOOK_UP_BYTES_MAX),
+            answer: trunk.as_ref().map(|trunk| trunk.health),
+        });
         self.note(ITEM_BYTES, || Reply::Trunk(name, trunk.clone()));
         trunk.map(Trunk::from)
     }
@@ -155,34 +198,40 @@ impl trunks::Host for Guest {
     fn all(&mut self) -> Vec<Trunk> {
         let mut all = self.world.trunks();
         all.retain(|trunk| self.access.trunks.allow(&trunk.name));
+        self.notes.look_up(|| LookedUp::Trunks { answer: all.len() });
         self.note(all.len() * ITEM_BYTES, || Reply::Trunks(all.clone()));
         all.into_iter().map(Trunk::from).collect()
     }
 }
 
 impl tables::Host for Guest {
-    fn exact(&mut self, table: String, key: String) -> Option<Row> {
+    fn exact(&mut self, table: String, key: String) -> Option<tables::Row> {
         let allowed = self.access.tables.allow(&table);
         let row = allowed.then(|| self.rows.exact(&table, &key)).flatten();
+        self.notes
+            .look_up_rows(&table, &key, By::Exact, row.as_slice());
         self.note(ITEM_BYTES, || Reply::Exact(table, key, row.clone()));
-        row.map(Row::from)
+        row.map(tables::Row::from)
     }
 
-    fn longest_prefix(&mut self, table: String, key: String) -> Option<Row> {
+    fn longest_prefix(&mut self, table: String, key: String) -> Option<tables::Row> {
         let allowed = self.access.tables.allow(&table);
         let row = allowed.then(|| self.rows.longest_prefix(&table, &key));
         let row = row.flatten();
+        self.notes
+            .look_up_rows(&table, &key, By::LongestPrefix, row.as_slice());
         self.note(ITEM_BYTES, || Reply::LongestPrefix(table, key, row.clone()));
-        row.map(Row::from)
+        row.map(tables::Row::from)
     }
 
-    fn prefixes(&mut self, table: String, key: String) -> Vec<Row> {
+    fn prefixes(&mut self, table: String, key: String) -> Vec<tables::Row> {
         let allowed = self.access.tables.allow(&table);
         let rows = allowed.then(|| self.rows.prefixes(&table, &key));
         let rows = rows.unwrap_or_default();
+        self.notes.look_up_rows(&table, &key, By::Prefixes, &rows);
         let bytes = (1 + rows.len()) * ITEM_BYTES;
         self.note(bytes, || Reply::Prefixes(table, key, rows.clone()));
-        rows.into_iter().map(Row::from).collect()
+        rows.into_iter().map(tables::Row::from).collect()
     }
 }
 
@@ -228,7 +277,7 @@ mod tests {
 
     use super::*;
     use crate::access::Names;
-    use crate::world::{Row, TrunkFacts};
+    use crate::world::TrunkFacts;
 
     /// Knows every trunk and every row.
     struct Everything;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use intertrunk_proto::LookedUp;
 use intertrunk_proto::ask::{PolicyFault, Query, Verdict};
 use wasmtime::{Store, Trap};
 
@@ -136,6 +137,11 @@ impl Instance {
     pub fn take_replies(&mut self) -> Vec<Reply> {
         let replies = self.store.data_mut().replies.take();
         replies.map_or_else(Vec::new, Replies::into_inner)
+    }
+
+    /// What the last decision looked up; empty unless the query asked for an explanation.
+    pub fn take_looked_up(&mut self) -> Vec<LookedUp> {
+        std::mem::take(&mut self.store.data_mut().notes.looked_up)
     }
 
     /// The explanation of the last decision; empty unless the query asked for it.

@@ -8,6 +8,7 @@ use std::any::Any;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+use intertrunk_proto::LookedUp;
 use intertrunk_proto::ask::{Answer, Pin, PolicyFault, Query, Verdict};
 use intertrunk_sip::Message;
 
@@ -31,6 +32,9 @@ pub struct Runner {
     records: bool,
     /// What the last decision was told, if that was wanted.
     replies: Vec<Reply>,
+    /// Explanation and look-ups of the last decision.
+    because: Vec<String>,
+    looked_up: Vec<LookedUp>,
 }
 
 /// An instance that decided and may again, as long as its generation is not gone.
@@ -48,6 +52,8 @@ impl Runner {
             warm: Vec::with_capacity(WARM_MAX),
             records: false,
             replies: Vec::new(),
+            because: Vec::new(),
+            looked_up: Vec::new(),
         }
     }
 
@@ -64,10 +70,9 @@ impl Runner {
     ) -> Answer {
         let started = Instant::now();
         self.warm.retain(|warm| warm.generation.strong_count() > 0);
-        let mut because = Vec::new();
         let (pin, outcome) = match slot.pin(pin, query) {
             Ok(pin) => {
-                let outcome = self.ask(&pin, query, invite, world, &mut because);
+                let outcome = self.ask(&pin, query, invite, world);
                 (Some(pin), outcome)
             }
             Err(fault) => (None, Err(fault)),
@@ -82,7 +87,8 @@ impl Runner {
             outcome,
             pin,
             decision_us,
-            because,
+            because: std::mem::take(&mut self.because),
+            looked_up: std::mem::take(&mut self.looked_up),
         }
     }
 
@@ -102,7 +108,6 @@ impl Runner {
         query: &mut Query,
         invite: Option<&Message>,
         world: &Arc<dyn World>,
-        because: &mut Vec<String>,
     ) -> Result<Verdict, PolicyFault> {
         let generation = Generation::of(pin).expect("a slot's pins hold generations");
         generation.pick_headers(query, invite);
@@ -119,7 +124,8 @@ impl Runner {
         };
         warm.instance.record(self.records);
         let outcome = warm.instance.decide(query, world);
-        *because = warm.instance.take_because();
+        self.because = warm.instance.take_because();
+        self.looked_up = warm.instance.take_looked_up();
         if self.records {
             self.replies = warm.instance.take_replies();
         }

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::looked_up::LookedUp;
+
 /// A URI or header parameter; `None` for a flag without a value.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Param {
@@ -157,11 +159,19 @@ impl fmt::Display for Answered {
         write!(f, "{} says of {}: ", self.source, self.key)?;
         match &self.outcome {
             Ok(found) => write!(f, "{found:.120}"),
-            Err(NoAnswer::UnknownSource) => f.write_str("there is no such source"),
-            Err(NoAnswer::Denied) => f.write_str("the policy was not granted it"),
-            Err(NoAnswer::Timeout) => f.write_str("no answer in time"),
-            Err(NoAnswer::Failed) => f.write_str("it failed"),
+            Err(fault) => fault.fmt(f),
         }
+    }
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NoAnswer::UnknownSource => "there is no such source",
+            NoAnswer::Denied => "the policy was not granted it",
+            NoAnswer::Timeout => "no answer in time",
+            NoAnswer::Failed => "it failed",
+        })
     }
 }
 
@@ -461,4 +471,6 @@ pub struct Answer {
     pub decision_us: u32,
     /// The explanation, if it was asked for.
     pub because: Vec<String>,
+    /// What it asked the host, if the explanation was asked for.
+    pub looked_up: Vec<LookedUp>,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::ask::{PolicyFault, Tag};
 use crate::io::{CallId, Flow, TrunkId};
+use crate::looked_up::LookedUp;
 use crate::overload::Load;
 use crate::time::Instant;
 use crate::trunk::{Ailment, Health};
@@ -106,6 +107,8 @@ pub struct Record {
     pub fallback: Option<PolicyFault>,
     /// The policy's explanation.
     pub because: Vec<String>,
+    /// What the policy asked the host, and what it was told.
+    pub looked_up: Vec<LookedUp>,
     /// Candidates that the host refused, and why.
     pub refused: Vec<String>,
     /// All attempts in order.

@@ -19,6 +19,7 @@ mod io;
 pub mod judge;
 mod limits;
 mod listener;
+mod looked_up;
 mod overload;
 mod oversize;
 pub mod query;
@@ -42,6 +43,7 @@ pub use io::{
 };
 pub use limits::{CALL_BYTES, Limits, MESSAGE_BYTES, TRANSACTION_BYTES};
 pub use listener::{Listener, Listeners, Transport};
+pub use looked_up::{By, LookedUp};
 pub use overload::{Load, Overload};
 pub use rng::{Rng, owner_shard};
 pub use security::Security;

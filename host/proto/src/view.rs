@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::event::{AttemptRecord, LadderStep};
 use crate::io::CallId;
+use crate::looked_up::LookedUp;
 use crate::time::Instant;
 
 /// One side of a call.
@@ -41,6 +42,8 @@ pub struct CallView {
     pub policy: Option<(Arc<str>, u64)>,
     /// The policy's explanation.
     pub because: Vec<String>,
+    /// What the policy asked the host, and what it was told.
+    pub looked_up: Vec<LookedUp>,
     /// Candidates that the host refused, and why.
     pub refused: Vec<String>,
     /// Attempts that ended.

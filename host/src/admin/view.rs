@@ -9,7 +9,9 @@ use intertrunk_policy::{CanaryStatus, GenerationInfo, ShadowStatus, Slot, SlotSt
 use intertrunk_proto::blocking::Block;
 use intertrunk_proto::target::Target;
 use intertrunk_proto::trunk::{Health, Peer, Sums, Trunk, TrunkKind};
-use intertrunk_proto::{AttemptRecord, CallView, Instant, LadderStep, Record, Snapshot};
+use intertrunk_proto::{
+    AttemptRecord, CallView, Instant, LadderStep, LookedUp, Record, Snapshot,
+};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
@@ -147,6 +149,7 @@ pub struct LiveCall<'c> {
     a_leg: LegLine<'c>,
     b_leg: Option<LegLine<'c>>,
     because: &'c [String],
+    look_ups: &'c [LookedUp],
     refused: &'c [String],
     attempts: Vec<AttemptView<'c>>,
     ladder: Vec<StepView>,
@@ -165,6 +168,7 @@ impl<'c> LiveCall<'c> {
             a_leg: leg(&call.a_leg),
             b_leg: call.b_leg.as_ref().map(leg),
             because: &call.because,
+            look_ups: &call.looked_up,
             refused: &call.refused,
             attempts: attempts(&call.attempts, calendar),
             ladder: ladder(&call.ladder),
@@ -179,6 +183,7 @@ pub struct EndedCall<'r> {
     #[serde(flatten)]
     record: RecordView<'r>,
     because: &'r [String],
+    look_ups: &'r [LookedUp],
     refused: &'r [String],
     ladder: Vec<StepView>,
 }
@@ -190,6 +195,7 @@ impl<'r> EndedCall<'r> {
             state: "ended",
             record: RecordView::new(record, calendar),
             because: &record.because,
+            look_ups: &record.looked_up,
             refused: &record.refused,
             ladder: ladder(&record.ladder),
         }
@@ -206,6 +212,7 @@ pub struct Why<'r> {
     /// What failed, when the fallback decided.
     fallback: Option<String>,
     because: &'r [String],
+    look_ups: &'r [LookedUp],
     refused: &'r [String],
     attempts: Vec<AttemptView<'r>>,
 }
@@ -219,6 +226,7 @@ impl<'r> Why<'r> {
             generation: call.policy.as_ref().map(|(_, generation)| *generation),
             fallback: None,
             because: &call.because,
+            look_ups: &call.looked_up,
             refused: &call.refused,
             attempts: attempts(&call.attempts, calendar),
         }
@@ -232,6 +240,7 @@ impl<'r> Why<'r> {
             generation: Some(record.generation),
             fallback: record.fallback.as_ref().map(ToString::to_string),
             because: &record.because,
+            look_ups: &record.looked_up,
             refused: &record.refused,
             attempts: attempts(&record.attempts, calendar),
         }

@@ -254,6 +254,7 @@ pub mod tests {
             decision_us: 17,
             fallback: Some(PolicyFault::Timeout),
             because: vec!["PSTN".to_owned()],
+            looked_up: vec![],
             refused: vec!["gw-x: no such trunk".to_owned()],
             attempts: vec![AttemptRecord {
                 trunk: "gw-a".into(),

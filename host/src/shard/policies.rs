@@ -49,6 +49,7 @@ impl Shard {
                 pin: None,
                 decision_us: 0,
                 because: Vec::new(),
+                looked_up: Vec::new(),
             };
         };
         query.unix_ms = clock::unix_ms();

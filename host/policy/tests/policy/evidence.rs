@@ -75,7 +75,7 @@ fn replayed(journal: &[u8], wasm: &[u8], settings: Option<&str>) -> Replayed {
     // As on another machine on another day.
     let engine = Engine::new().unwrap();
     let settings = settings.map(str::to_owned);
-    let mut replay = Replay::new(&engine, wasm, settings, None, Isolation::Warm).unwrap();
+    let mut replay = Replay::new(&engine, wasm, settings, None, None, Isolation::Warm).unwrap();
     for entry in JournalReader::new(journal).unwrap() {
         replay.take(entry.unwrap()).unwrap();
     }
@@ -276,6 +276,7 @@ fn record(generation: u64) -> Record {
         decision_us: 17,
         fallback: None,
         because: Vec::new(),
+        looked_up: Vec::new(),
         refused: Vec::new(),
         attempts: vec![AttemptRecord {
             trunk: "gw-b".into(),

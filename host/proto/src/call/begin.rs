@@ -158,6 +158,7 @@ impl Call {
         }
         self.story.decision_us = self.story.decision_us.saturating_add(answer.decision_us);
         self.story.because.extend(answer.because);
+        self.story.looked_up.extend(answer.looked_up);
         if let Some(pin) = answer.pin {
             self.pins.retain(|it| it.policy != pin.policy);
             self.pins.push(pin);

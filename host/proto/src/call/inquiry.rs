@@ -8,6 +8,7 @@ use super::Call;
 use crate::ask::{Answered, Cause, Inquiry, LookUp, Pin};
 use crate::core::Core;
 use crate::io::{AskId, Output};
+use crate::looked_up::LookedUp;
 
 impl Call {
     /// The version of the policy that decides now.
@@ -49,8 +50,8 @@ impl Call {
         }
         self.inquiry = None;
         if core.snapshot.explain {
-            let lines = answers.iter().map(ToString::to_string);
-            self.story.because.extend(lines);
+            let looked_up = answers.iter().map(LookedUp::from);
+            self.story.looked_up.extend(looked_up);
         }
         self.ask(Cause::Answered(answers), core);
         self.rearm(core);

@@ -467,6 +467,7 @@ impl Call {
             callee: String::new(),
             policy: self.pin().map(|p| (Arc::clone(&p.policy), p.generation)),
             because: Vec::new(),
+            looked_up: Vec::new(),
             refused: Vec::new(),
             attempts: Vec::new(),
             ladder: Vec::new(),

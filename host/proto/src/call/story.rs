@@ -6,6 +6,7 @@ use super::{Call, Phase};
 use crate::ask::{CallFacts, PolicyFault};
 use crate::core::Core;
 use crate::event::{AttemptRecord, EndedBy, LadderStep, LadderWhat, Record};
+use crate::looked_up::LookedUp;
 use crate::time::Instant;
 use crate::view::CallView;
 
@@ -17,6 +18,7 @@ pub(super) struct Story {
     pub(super) decision_us: u32,
     pub(super) fallback: Option<PolicyFault>,
     pub(super) because: Vec<String>,
+    pub(super) looked_up: Vec<LookedUp>,
     pub(super) refused: Vec<String>,
     pub(super) attempts: Vec<AttemptRecord>,
     caller_in: Box<str>,
@@ -56,6 +58,7 @@ impl Story {
             caller: self.caller_in.to_string(),
             callee: self.callee_in.to_string(),
             because: self.because.clone(),
+            looked_up: self.looked_up.clone(),
             refused: self.refused.clone(),
             attempts: self.attempts.clone(),
             ladder: self.ladder.clone(),
@@ -95,6 +98,7 @@ impl Story {
             decision_us: self.decision_us,
             fallback: self.fallback.clone(),
             because: self.because.clone(),
+            looked_up: self.looked_up.clone(),
             refused: self.refused.clone(),
             attempts: self.attempts.clone(),
             final_code: code,

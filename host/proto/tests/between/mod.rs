@@ -54,6 +54,7 @@ impl Between {
                 pin: None,
                 decision_us: 5,
                 because: vec!["PSTN, least cost".to_owned()],
+                looked_up: Vec::new(),
             },
             step,
         }

@@ -27,7 +27,9 @@ impl fmt::Display for Report {
         section(f, "fallback", &self.fallback)?;
         write!(f, "\n{}", self.ending)?;
         section(f, "refused by the host", &self.refused)?;
-        section(f, "because", &self.because)
+        section(f, "because", &self.because)?;
+        let look_ups: Vec<String> = self.look_ups.iter().map(ToString::to_string).collect();
+        section(f, "looked up", &look_ups)
     }
 }
 

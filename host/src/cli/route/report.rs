@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use intertrunk_proto::ask::{
-    Answer, Candidate, CodeMap, Media, Plan, PolicyFault, Query, Rejection, WhenExhausted,
+    Answer, Answered, Candidate, CodeMap, Media, Plan, PolicyFault, Query, Rejection, WhenExhausted,
 };
 use intertrunk_proto::judge::Accepted;
 use intertrunk_proto::trunk::Peer;
-use intertrunk_proto::{Dialled, Snapshot};
+use intertrunk_proto::{Dialled, LookedUp, Snapshot};
 use serde::Serialize;
 
 use super::RouteArgs;
@@ -33,6 +33,8 @@ pub struct Report {
     /// Candidates that the host would not try, and why.
     pub refused: Vec<String>,
     pub because: Vec<String>,
+    /// What the policy asked the host, and what it was told.
+    pub look_ups: Vec<LookedUp>,
 }
 
 #[derive(Serialize)]
@@ -100,12 +102,18 @@ impl Report {
             fallback: Vec::new(),
             refused: Vec::new(),
             because: Vec::new(),
+            look_ups: Vec::new(),
         }
     }
 
     /// Takes down a step on the way.
     pub fn note(&mut self, line: String) {
         self.because.push(line);
+    }
+
+    /// Takes down what a source said.
+    pub fn inquired(&mut self, answer: &Answered) {
+        self.look_ups.push(answer.into());
     }
 
     /// Takes down who answered and how it explains itself.
@@ -118,6 +126,7 @@ impl Report {
         }
         self.decision_us = self.decision_us.saturating_add(answer.decision_us);
         self.because.extend(answer.because.iter().cloned());
+        self.look_ups.extend(answer.looked_up.iter().cloned());
         if let Some(pin) = &answer.pin {
             self.policy = Some(pin.policy.to_string());
             self.generation = Some(pin.generation);

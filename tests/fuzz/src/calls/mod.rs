@@ -149,6 +149,7 @@ impl Play {
             pin,
             decision_us: 1,
             because: Vec::new(),
+            looked_up: Vec::new(),
         });
         self.input(Input::Answered { ask, answer });
     }

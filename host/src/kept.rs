@@ -56,7 +56,9 @@ enum Module {
 /// Why a kept module does not decide.
 #[derive(Debug, thiserror::Error)]
 enum Unfit {
-    #[error("the module in the configuration has changed since; stage the other anew if it is meant")]
+    #[error(
+        "the module in the configuration has changed since; stage the other anew if it is meant"
+    )]
     Reconfigured,
     #[error("{} cannot be read: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
@@ -219,7 +221,10 @@ impl Kept {
 
 /// Whether the name is one that is given here: others may keep files of theirs beside.
 fn is_module(path: &Path) -> bool {
-    let stem = path.file_stem().and_then(|it| it.to_str()).unwrap_or_default();
+    let stem = path
+        .file_stem()
+        .and_then(|it| it.to_str())
+        .unwrap_or_default();
     let is_hash = stem.len() == 64 && stem.bytes().all(|it| it.is_ascii_hexdigit());
     is_hash && path.extension().is_some_and(|it| it == "wasm")
 }

@@ -118,7 +118,10 @@ impl Table {
         // Keys are in order, so what a key begins with has come just before it.
         let (mut nested, mut prefixes) = (Vec::new(), Vec::with_capacity(table.heads.len()));
         for row in 0..table.heads.len() {
-            while nested.pop_if(|it| !table.key(row).starts_with(table.key(*it))).is_some() {}
+            while nested
+                .pop_if(|it| !table.key(row).starts_with(table.key(*it)))
+                .is_some()
+            {}
             let prefix = nested.last().map(|&it: &usize| u32::try_from(it));
             let prefix = prefix.map(|it| it.expect("the loader refuses files of 4 GiB"));
             prefixes.push(prefix.unwrap_or(NONE));

@@ -98,6 +98,7 @@ fn an_inquiry_is_answered_and_the_policy_asked_again() {
     check("an_inquiry_is_answered_and_the_policy_asked_again", &mut w);
     let record = w.records()[0];
     assert_eq!(record.egress_trunk.as_deref(), Some("gw-b"));
+    assert!(record.because.contains(&"lcr says of 1: gw-b".to_owned()));
     assert_eq!(record.looked_up[0].to_string(), "source lcr, 1: gw-b");
     assert!(w.forgotten.is_empty());
 }

@@ -9,7 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use intertrunk_policy::{Engine, Isolation, Options, Row, Runner, Slot, Tables, TrunkFacts, World, build};
+use intertrunk_policy::{
+    Engine, Isolation, Options, Row, Runner, Slot, Tables, TrunkFacts, World, build,
+};
 use intertrunk_proto::ask::{Param, Party, Query};
 use intertrunk_proto::trunk::{Health, TrunkKind};
 

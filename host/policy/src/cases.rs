@@ -48,38 +48,53 @@ pub(crate) fn decide_all(
 ) -> Result<Vec<CaseReport>, LoadFault> {
     let mut reports = Vec::new();
     for suite in suites {
-        let mut run = Run {
-            program,
-            suite,
-            settings: suite.config.as_deref().unwrap_or(config),
-            headers: Vec::new(),
-            tables: Arc::new(Stored(suite.tables.clone())),
-        };
-        let world = run.world(suite.trunks.clone());
-        let mut instance = run.instance(&world)?;
-        run.headers = instance.headers()?;
+        let run = Run::new(program, suite, config);
+        let mut instance = run.configured()?;
         for case in &suite.cases {
-            reports.push(run.decide(case, &mut instance)?);
+            let (outcome, because) = run.decide(case, &mut instance)?;
+            reports.push(suite.report(case, outcome, because));
         }
     }
     Ok(reports)
 }
 
 /// One suite being run.
-struct Run<'a> {
+pub(crate) struct Run<'a> {
     program: &'a Program,
     suite: &'a Suite,
     settings: &'a str,
-    /// That the policy reads with these settings.
-    headers: Vec<String>,
     tables: Arc<dyn Tables>,
 }
 
-impl Run<'_> {
-    fn decide(&mut self, case: &Case, instance: &mut Instance) -> Result<CaseReport, LoadFault> {
+impl<'a> Run<'a> {
+    pub fn new(program: &'a Program, suite: &'a Suite, config: &'a str) -> Run<'a> {
+        Run {
+            program,
+            suite,
+            settings: suite.config.as_deref().unwrap_or(config),
+            tables: Arc::new(Stored(suite.tables.clone())),
+        }
+    }
+
+    pub fn suite(&self) -> &Suite {
+        self.suite
+    }
+
+    /// An instance that has decided nothing.
+    pub fn configured(&self) -> Result<Instance, LoadFault> {
+        self.instance(&self.world(self.suite.trunks.clone()))
+    }
+
+    /// What is decided, and why. After a fault the instance is another one.
+    pub fn decide(
+        &self,
+        case: &Case,
+        instance: &mut Instance,
+    ) -> Result<(Outcome, Vec<String>), LoadFault> {
         let world = self.world(self.suite.trunks_of(case));
         let mut facts = case.facts();
-        facts.keep_headers(&self.headers);
+        instance.arm(self.program.options.configure_deadline);
+        facts.keep_headers(&instance.headers()?);
         let query = query(facts);
         let mut verdict = self.ask(instance, &query, &world);
         // One that ran out of time may have been held up by a busy machine; a second time it is
@@ -92,7 +107,7 @@ impl Run<'_> {
         if verdict.is_err() {
             *instance = self.instance(&world)?;
         }
-        Ok(self.suite.report(case, outcome(verdict), because))
+        Ok((outcome(verdict), because))
     }
 
     fn ask(

@@ -242,6 +242,20 @@ impl Generation {
         }
     }
 
+    /// A spare in place of an instance that has decided long enough; `None` if there is none yet.
+    /// Never makes one here, where a call would wait for it.
+    pub(crate) fn relief(&self, world: &Arc<dyn World>) -> Option<Instance> {
+        let spare = self
+            .spares
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        if spare.is_none() {
+            self.ask_for_spare(world);
+        }
+        spare
+    }
+
     /// Puts one more spare by. For the builder: takes as long as `configure` does.
     pub(crate) fn add_spare(&self, world: &Arc<dyn World>) {
         let made = self.configured(world, self.options().configure_deadline);

@@ -198,7 +198,8 @@ impl trunks::Host for Guest {
     fn all(&mut self) -> Vec<Trunk> {
         let mut all = self.world.trunks();
         all.retain(|trunk| self.access.trunks.allow(&trunk.name));
-        self.notes.look_up(|| LookedUp::Trunks { answer: all.len() });
+        self.notes
+            .look_up(|| LookedUp::Trunks { answer: all.len() });
         self.note(all.len() * ITEM_BYTES, || Reply::Trunks(all.clone()));
         all.into_iter().map(Trunk::from).collect()
     }

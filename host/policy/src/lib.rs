@@ -34,6 +34,7 @@ mod program;
 pub mod replay;
 mod runner;
 mod shadow;
+pub mod shuffle;
 pub mod signature;
 mod slot;
 mod spare;

@@ -1,5 +1,6 @@
 //! What the configuration says about one policy: its bounds and its grants.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,9 @@ pub struct Options {
     pub memory_bytes: usize,
     /// How long an instance lives: warm.
     pub isolation: Isolation,
+    /// After how many decisions a warm instance makes room for a fresh one; drawn for each: 8,192 to
+    /// 16,384. So that nobody relies on what an instance remembers.
+    pub retire_after: RangeInclusive<u32>,
     /// Trunks that the policy may see, `*` for all: all. A manifest that names another is refused;
     /// one that says `*` gets these.
     pub trunks: Vec<String>,
@@ -48,6 +52,7 @@ impl Default for Options {
             configure_deadline: Duration::from_secs(5),
             memory_bytes: 32 << 20,
             isolation: Isolation::Warm,
+            retire_after: 8_192..=16_384,
             trunks: vec!["*".to_owned()],
             tables: Vec::new(),
             trust: None,

@@ -5,11 +5,13 @@
 //! does.
 
 use std::any::Any;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use intertrunk_proto::LookedUp;
 use intertrunk_proto::ask::{Answer, Pin, PolicyFault, Query, Verdict};
+use intertrunk_proto::{LookedUp, Rng};
 use intertrunk_sip::Message;
 
 use crate::decision::Reply;
@@ -29,6 +31,7 @@ pub struct Runner {
     engine: Engine,
     /// The one that decided last is at the end.
     warm: Vec<Warm>,
+    rng: Rng,
     records: bool,
     /// What the last decision was told, if that was wanted.
     replies: Vec<Reply>,
@@ -41,13 +44,24 @@ pub struct Runner {
 struct Warm {
     generation: Weak<dyn Any + Send + Sync>,
     instance: Instance,
+    /// Decisions until it makes room for another.
+    left: u32,
 }
 
 impl Runner {
     /// A runner without instances; it makes them when they are needed.
     pub fn new(engine: &Engine) -> Runner {
+        let seed = RandomState::new().build_hasher().finish();
+        Runner::seeded(engine, seed)
+    }
+
+    /// The same, whose instances live as long as those of another with this seed.
+    pub fn seeded(engine: &Engine, seed: u64) -> Runner {
         engine.add_runner();
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
         Runner {
+            rng: Rng::new(bytes),
             engine: engine.clone(),
             warm: Vec::with_capacity(WARM_MAX),
             records: false,
@@ -120,6 +134,7 @@ impl Runner {
             None => Warm {
                 instance: generation.instance(world)?,
                 generation: Arc::downgrade(&pin.keep),
+                left: drawn(&mut self.rng, &options.retire_after),
             },
         };
         warm.instance.record(self.records);
@@ -130,6 +145,14 @@ impl Runner {
             self.replies = warm.instance.take_replies();
         }
         if outcome.is_ok() && options.isolation == Isolation::Warm {
+            warm.left = warm.left.saturating_sub(1);
+            // It stays until there is another: making one would hold up a call.
+            if warm.left == 0
+                && let Some(fresh) = generation.relief(world)
+            {
+                warm.instance = fresh;
+                warm.left = drawn(&mut self.rng, &options.retire_after);
+            }
             self.keep(warm);
         }
         outcome
@@ -149,6 +172,13 @@ impl Runner {
         }
         self.warm.push(warm);
     }
+}
+
+/// A number of `range`, none less likely than another.
+fn drawn(rng: &mut Rng, range: &RangeInclusive<u32>) -> u32 {
+    let among = u64::from(range.end().saturating_sub(*range.start())) + 1;
+    let drawn = u32::try_from(rng.next_u64() % among).expect("the range is of u32");
+    range.start() + drawn
 }
 
 /// Says why there is no verdict. Only the guest's own faults are news: there are few of them before

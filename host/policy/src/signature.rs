@@ -165,7 +165,11 @@ impl SigningKey {
         let signature = self.0.sign(module);
         let content = [&[VERSION], self.public().0.as_slice(), signature.as_ref()].concat();
         let short = |length| u8::try_from(length).expect("both are shorter than 128 bytes");
-        let head = [CUSTOM, short(1 + NAME.len() + content.len()), short(NAME.len())];
+        let head = [
+            CUSTOM,
+            short(1 + NAME.len() + content.len()),
+            short(NAME.len()),
+        ];
         let signed = [module, &head, NAME, &content].concat();
         match Signed::of(&signed)?.seal {
             Some(_) => Ok(signed),
@@ -437,7 +441,10 @@ mod tests {
         assert_eq!(PublicKey::from_pem(&text), Ok(key.public()));
         assert_eq!(PublicKey::from_pem(private), Err(KeyFault::Private));
         assert_eq!(SigningKey::from_pem(&text).err(), Some(KeyFault::Public));
-        assert_eq!(PublicKey::from_pem("ssh-ed25519 AAAA"), Err(KeyFault::NotPem));
+        assert_eq!(
+            PublicKey::from_pem("ssh-ed25519 AAAA"),
+            Err(KeyFault::NotPem)
+        );
         let other = to_pem(PUBLIC, &[SPKI, &[0; 33]].concat());
         assert_eq!(PublicKey::from_pem(&other), Err(KeyFault::NotEd25519));
     }

@@ -156,7 +156,15 @@ impl Slot {
         }
         let staged = Program::load(&self.engine, wasm, &self.options).and_then(|program| {
             let module = wasm.into();
-            Generation::stage(&self.engine, &self.name, program, module, config, world, suites)
+            Generation::stage(
+                &self.engine,
+                &self.name,
+                program,
+                module,
+                config,
+                world,
+                suites,
+            )
         });
         let mut changes = self.changes();
         match staged {
@@ -347,7 +355,9 @@ impl Slot {
     /// The generation that a rollback makes live.
     pub fn previous(&self) -> Option<Arc<Generation>> {
         let serving = self.serving.load();
-        serving.as_ref().and_then(|serving| serving.previous.clone())
+        serving
+            .as_ref()
+            .and_then(|serving| serving.previous.clone())
     }
 
     /// A hold on the generation that decides: the one that `pin` holds, else for a new call.

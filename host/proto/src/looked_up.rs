@@ -114,7 +114,11 @@ impl fmt::Display for LookedUp {
                 failed,
             } => {
                 let said = answer.as_ref().or(failed.as_ref());
-                write!(f, "source {source}, {key}: {}", said.map_or("", String::as_str))
+                write!(
+                    f,
+                    "source {source}, {key}: {}",
+                    said.map_or("", String::as_str)
+                )
             }
         }
     }

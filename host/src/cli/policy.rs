@@ -1,12 +1,15 @@
 //! `intertrunk policy …`: the workshop of a policy's author.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
+use intertrunk_cases::CaseReport;
 use intertrunk_policy::module::Inspection;
 use intertrunk_policy::replay::Replay;
+use intertrunk_policy::shuffle::{self, Shuffled};
 use intertrunk_policy::{Engine, Isolation, build, cases, module};
 use serde::Serialize;
 
@@ -50,8 +53,9 @@ pub enum PolicyCommand {
     },
     /// Run stored cases in the production engine
     #[command(
-        after_help = "Example:\n  intertrunk policy test my-policy.wasm --cases my-policy/cases\n\n\
-        Exit codes: 0 all passed, 1 a case differs, 2 the module or a file is unusable."
+        after_help = "Examples:\n  intertrunk policy test my-policy.wasm --cases my-policy/cases\n  \
+        intertrunk policy test my-policy.wasm --cases my-policy/cases --shuffle\n\n\
+        Exit codes: 0 all passed, 1 a case differs or depends on the calls before, 2 the module or a file is unusable."
     )]
     Test {
         /// Component, or core module with its component type inside
@@ -62,6 +66,15 @@ pub enum PolicyCommand {
         /// Configuration of the policy, in place of the one that the case files name
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Decide them in random orders as well, to find what is carried from call to call
+        #[arg(long)]
+        shuffle: bool,
+        /// How many orders
+        #[arg(long, value_name = "COUNT", default_value_t = 20, requires = "shuffle")]
+        rounds: u32,
+        /// Try the orders of an earlier run again
+        #[arg(long, value_name = "NUMBER", requires = "shuffle")]
+        seed: Option<u64>,
         /// Print the result for programs
         #[arg(long)]
         json: bool,
@@ -157,8 +170,17 @@ pub fn run(command: PolicyCommand) -> anyhow::Result<ExitCode> {
             wasm,
             cases,
             config,
+            shuffle,
+            rounds,
+            seed,
             json,
-        } => test(&wasm, &cases, config.as_deref(), json),
+        } => {
+            let orders = shuffle.then(|| Orders {
+                seed: seed.unwrap_or_else(any_seed),
+                rounds,
+            });
+            test(&wasm, &cases, config.as_deref(), orders, json)
+        }
         PolicyCommand::Replay {
             journal,
             against,
@@ -177,8 +199,15 @@ pub fn run(command: PolicyCommand) -> anyhow::Result<ExitCode> {
             let engine = Engine::new()?;
             let tables = tables.map(|path| configuration(&path)).transpose()?;
             let tables = tables.map(|built| built.tables as _);
-            let replay = Replay::new(&engine, &read(&against)?, settings, policy, tables, isolation)
-                .with_context(|| format!("{} cannot be used", against.display()))?;
+            let replay = Replay::new(
+                &engine,
+                &read(&against)?,
+                settings,
+                policy,
+                tables,
+                isolation,
+            )
+            .with_context(|| format!("{} cannot be used", against.display()))?;
             replay::run(replay, &journal, json)
         }
     }
@@ -215,11 +244,39 @@ fn inspect(wasm: &Path, keys: &[PathBuf], json: bool) -> anyhow::Result<ExitCode
         return Ok(ExitCode::SUCCESS);
     }
     let keys = inspected.keys.iter().map(|it| format!("{it}\n"));
-    say(&format!("{}\n{}", inspected.module, keys.collect::<String>()));
+    say(&format!(
+        "{}\n{}",
+        inspected.module,
+        keys.collect::<String>()
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
-fn test(wasm: &Path, cases: &Path, config: Option<&Path>, json: bool) -> anyhow::Result<ExitCode> {
+/// Random orders of cases.
+struct Orders {
+    seed: u64,
+    rounds: u32,
+}
+
+/// One that is easily typed again.
+fn any_seed() -> u64 {
+    RandomState::new().build_hasher().finish() % 1_000_000
+}
+
+/// What came of cases, in the order of their files and in others.
+#[derive(Serialize)]
+struct Tested {
+    cases: Vec<CaseReport>,
+    shuffled: Shuffled,
+}
+
+fn test(
+    wasm: &Path,
+    cases: &Path,
+    config: Option<&Path>,
+    orders: Option<Orders>,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
     let bytes = read(wasm)?;
     let mut suites = intertrunk_cases::load(cases)?;
     if let Some(path) = config {
@@ -228,17 +285,28 @@ fn test(wasm: &Path, cases: &Path, config: Option<&Path>, json: bool) -> anyhow:
             suite.config = Some(text.clone());
         }
     }
-    let reports = cases::run(&Engine::new()?, &bytes, "", &suites)
-        .with_context(|| format!("{} cannot be tested", wasm.display()))?;
-    let differing = reports.iter().filter(|report| !report.passed()).count();
-    if json {
-        say_json(&reports);
-    } else {
-        let lines: String = reports.iter().map(|report| format!("{report}\n")).collect();
+    let (engine, cannot) = (Engine::new()?, || {
+        format!("{} cannot be tested", wasm.display())
+    });
+    let cases = cases::run(&engine, &bytes, "", &suites).with_context(cannot)?;
+    let shuffled = orders
+        .map(|it| shuffle::run(&engine, &bytes, "", &suites, it.seed, it.rounds))
+        .transpose()
+        .with_context(cannot)?;
+    let differing = cases.iter().filter(|report| !report.passed()).count();
+    let passed = differing == 0 && shuffled.as_ref().is_none_or(Shuffled::passed);
+    if !json {
+        let lines = cases.iter().map(|report| format!("{report}\n"));
+        let (lines, all) = (lines.collect::<String>(), cases.len());
+        let leaks = shuffled.map_or_else(String::new, |it| format!("{it}\n"));
         say(&format!(
-            "{lines}{} passed, {differing} differ\n",
-            reports.len() - differing
+            "{lines}{} passed, {differing} differ\n{leaks}",
+            all - differing
         ));
+    } else if let Some(shuffled) = shuffled {
+        say_json(&Tested { cases, shuffled });
+    } else {
+        say_json(&cases);
     }
-    Ok(exit(differing == 0))
+    Ok(exit(passed))
 }

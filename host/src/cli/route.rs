@@ -306,6 +306,7 @@ impl Asking<'_> {
                 key,
                 outcome,
             };
+            self.report.note(answer.to_string());
             self.report.inquired(&answer);
             answers.push(answer);
         }

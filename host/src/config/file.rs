@@ -154,7 +154,9 @@ pub fn read(source: &Source<'_>) -> Option<File> {
         sources: named(source, &root, "source", outside::read),
         admin: root.section("admin").map(admin),
         audit_file: root.section("audit").and_then(audit),
-        cdr_dir: root.section("cdr").and_then(|s| dir(s, "write dir = \"cdr\"")),
+        cdr_dir: root
+            .section("cdr")
+            .and_then(|s| dir(s, "write dir = \"cdr\"")),
         state_dir: root
             .section("state")
             .and_then(|s| dir(s, "write dir = \"/var/lib/intertrunk\"")),

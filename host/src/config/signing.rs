@@ -22,7 +22,10 @@ pub fn trust(source: &Source<'_>, file: &File) -> Option<Arc<Trust>> {
         }
     }
     // What is inside this binary is trusted as the binary is.
-    let inside: Vec<&[u8]> = builtin::NAMES.iter().filter_map(|it| builtin::policy(it)).collect();
+    let inside: Vec<&[u8]> = builtin::NAMES
+        .iter()
+        .filter_map(|it| builtin::policy(it))
+        .collect();
     (!file.signing_keys.is_empty()).then(|| Trust::new(&keys, &inside))
 }
 

@@ -38,7 +38,8 @@ pub enum TableFault {
 }
 
 fn lines(path: &Path, wrong: &[(usize, String)]) -> String {
-    let line = |(line, problem): &(usize, String)| format!("{}:{line}:1: {problem}", path.display());
+    let line =
+        |(line, problem): &(usize, String)| format!("{}:{line}:1: {problem}", path.display());
     wrong.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
@@ -129,8 +130,8 @@ impl TableFile {
 
     fn key_column(&self, reader: &mut csv::Reader<&[u8]>) -> Result<usize, TableFault> {
         let header = reader.headers();
-        let header = header
-            .map_err(|error| TableFault::File(csv_problem(&error), "mend the header row"))?;
+        let header =
+            header.map_err(|error| TableFault::File(csv_problem(&error), "mend the header row"))?;
         let Some(key) = &self.key else {
             return Ok(0);
         };

@@ -68,7 +68,9 @@ fn a_module_is_signed_and_verified() {
 
     let again = "policy sign --key other.key office.wasm -o other.wasm";
     world.line(again).ends(0);
-    world.line("policy verify --key other.pub other.wasm").ends(0);
+    world
+        .line("policy verify --key other.pub other.wasm")
+        .ends(0);
     verify("ops.pub").ends(0);
 
     change(&world, "office.wasm", |bytes| {
@@ -89,9 +91,15 @@ fn files_that_are_no_keys_are_named() {
         .ends(2)
         .complains("ops.key is there already");
     let sign = |key: &str| world.line(&format!("policy sign --key {key} office.wasm"));
-    sign("ops.pub").ends(2).complains("ops.pub: this is a public key");
-    sign("t.toml").ends(2).complains("t.toml: this is no PEM file");
-    sign("gone.key").ends(2).complains("gone.key cannot be read");
+    sign("ops.pub")
+        .ends(2)
+        .complains("ops.pub: this is a public key");
+    sign("t.toml")
+        .ends(2)
+        .complains("t.toml: this is no PEM file");
+    sign("gone.key")
+        .ends(2)
+        .complains("gone.key cannot be read");
     world
         .line("policy verify --key ops.key office.wasm")
         .ends(2)
@@ -100,7 +108,9 @@ fn files_that_are_no_keys_are_named() {
         .line("policy sign --key ops.key none.wasm")
         .ends(2)
         .complains("not a WebAssembly module");
-    let mode = std::fs::metadata(world.path("ops.key")).unwrap().permissions();
+    let mode = std::fs::metadata(world.path("ops.key"))
+        .unwrap()
+        .permissions();
     let mode = std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777;
     assert_eq!(mode, 0o600, "nobody else reads it");
 }
@@ -113,15 +123,26 @@ fn a_configuration_insists_on_signatures() {
     check(&world)
         .ends(1)
         .says("t.toml:11:10: policy.main.module: refused: it is not signed; sign it with");
-    world.line("policy sign --key other.key office.wasm").ends(0);
+    world
+        .line("policy sign --key other.key office.wasm")
+        .ends(0);
     check(&world).ends(1).says("which is not a trusted key");
     world.line("policy sign --key ops.key office.wasm").ends(0);
     check(&world).ends(0);
     change(&world, "office.wasm", |bytes| bytes[100] ^= 1);
     check(&world).ends(1).says("it was changed after");
 
-    let builtin = CONFIG.replace("office.wasm", "builtin:standard");
-    check(&world.with("t.toml", builtin)).ends(0);
+    let builtin = "module = \"builtin:standard\"\nconfig = \"dialplan.toml\"";
+    let world = world
+        .with(
+            "t.toml",
+            CONFIG.replace("module = \"office.wasm\"", builtin),
+        )
+        .with(
+            "dialplan.toml",
+            "[[route]]\nname = \"all\"\nprefix = \"\"\nto = \"pbx-a\"\n",
+        );
+    check(&world).ends(0);
 }
 
 /// B7: a policy may do without; to insist without keys is a mistake, told where it stands.

@@ -97,27 +97,50 @@ impl Host {
             child,
             folder,
             sip: unset,
-            listeners: Vec::new(),
+            listeners: vec![unset; text.matches("[[listen]]").count()],
             admin: unset,
             pbx,
             gw,
             log,
         };
-        let address = |line: &Value| line["address"].as_str().unwrap().parse().unwrap();
-        host.admin = address(&host.logs("admin API listens"));
-        for _ in 0..text.matches("[[listen]]").count() {
-            host.listeners.push(address(&host.logs("listening")));
-        }
-        host.sip = host.listeners[0];
-        host.logs("ready for calls");
+        host.is_up();
         host
+    }
+
+    /// Learns its addresses from its log; what came before it was ready for calls.
+    fn is_up(&mut self) -> Vec<Value> {
+        let address = |line: &Value| line["address"].as_str().unwrap().parse().unwrap();
+        self.admin = address(&self.logs("admin API listens"));
+        let mut seen = Vec::new();
+        for listener in 0..self.listeners.len() {
+            self.listeners[listener] = address(&self.logs_after("listening", &mut seen));
+        }
+        self.sip = self.listeners[0];
+        self.logs_after("ready for calls", &mut seen);
+        seen
+    }
+
+    /// Kills it and starts it again, in the same folder; the messages of its warnings.
+    pub fn restarted(&mut self) -> Vec<String> {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.child = command(&self.folder).spawn().unwrap();
+        self.log = follow(&mut self.child);
+        let seen = self.is_up().into_iter();
+        let warnings = seen.filter(|line| line["level"] == "WARN");
+        warnings.map(|line| line.to_string()).collect()
     }
 
     /// Waits for a log line with this message.
     #[track_caller]
     pub fn logs(&self, message: &str) -> Value {
+        self.logs_after(message, &mut Vec::new())
+    }
+
+    /// The same; puts the lines before it into `seen`.
+    #[track_caller]
+    fn logs_after(&self, message: &str, seen: &mut Vec<Value>) -> Value {
         let give_up = Instant::now() + PATIENCE * 6;
-        let mut seen = Vec::new();
         loop {
             let left = give_up.saturating_duration_since(Instant::now());
             let Ok(line) = self.log.recv_timeout(left) else {
@@ -140,7 +163,7 @@ impl Host {
 
     #[track_caller]
     pub fn post(&self, path: &str, body: &[u8]) -> Reply {
-        Reply::of(agent().post(self.url(path)).send(body))
+        post(&self.url(path), body)
     }
 
     #[track_caller]
@@ -256,6 +279,11 @@ impl Reply {
     }
 }
 
+#[track_caller]
+pub fn post(url: &str, body: &[u8]) -> Reply {
+    Reply::of(agent().post(url).send(body))
+}
+
 pub fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)
@@ -268,7 +296,7 @@ pub fn agent() -> ureq::Agent {
 pub const EXTENSIONS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/policy_extensions.wasm"));
 
 /// A policy that misbehaves as the called user says; it never answers a call to a number.
-const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/policy_hostile.wasm"));
+pub const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/policy_hostile.wasm"));
 
 pub fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_intertrunk"));

@@ -2,7 +2,7 @@
 
 use intertrunk_policy::signature::SigningKey;
 
-use crate::host::{EXTENSIONS, Host, folder_of};
+use crate::host::{EXTENSIONS, HOSTILE, Host, STANDARD, folder_of};
 
 /// B7: an unsigned, a wrongly signed and a changed module are refused at staging, nothing changes; a
 /// signed one decides, and its key is shown.
@@ -13,7 +13,11 @@ fn only_what_a_trusted_key_signed_is_staged() {
     let folder = folder_of("signing");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("ops.pub"), ours.public().to_pem()).unwrap();
-    let host = Host::start("signing", 1, "\n[signing]\nkeys = [\"ops.pub\"]\n");
+    std::fs::write(folder.join("mine.wasm"), ours.sign(HOSTILE).unwrap()).unwrap();
+    let host = Host::edited("signing", |text| {
+        let mine = text.replace(STANDARD, "module = \"mine.wasm\"\ndeadline = \"5s\"\n");
+        mine + "\n[signing]\nkeys = [\"ops.pub\"]\n"
+    });
 
     let signed = ours.sign(EXTENSIONS).unwrap();
     let mut changed = signed.clone();

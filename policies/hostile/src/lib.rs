@@ -14,6 +14,7 @@
 //! | `dialog` | touches headers that make the dialog | `verdict` |
 //! | `dialog-…` | touches one of them, by its last digit, and names `gw-b` next | nothing: that is legal |
 //! | `toll` | goes to `gw-b`, wherever the call comes from | `verdict`, from the PSTN |
+//! | `look-…` | goes where the table `lcr` says of what follows, by its longest prefix | nothing: that is legal |
 //! | anything else | never returns | `timeout` |
 //!
 //! Settings that say `loop` make `configure` hang as well.
@@ -21,7 +22,7 @@
 use std::cell::Cell;
 use std::hint::black_box;
 
-use intertrunk_sdk::{Candidate, Fault, Plan, Policy, Query, Verdict, policy};
+use intertrunk_sdk::{Candidate, Fault, Manifest, Plan, Policy, Query, Verdict, policy, table};
 
 const MIB: usize = 1 << 20;
 
@@ -32,6 +33,10 @@ pub struct Hostile {
 }
 
 impl Policy for Hostile {
+    fn describe() -> Manifest {
+        Manifest::default().table("*")
+    }
+
     fn configure(text: &str) -> Result<Self, Vec<Fault>> {
         match text.trim() {
             "loop" => spin(),
@@ -56,10 +61,17 @@ impl Policy for Hostile {
             "back" => Plan::to(query.ingress()),
             "dialog" => Plan::to(to().set_header("Call-ID", "mine").remove_header("Via")),
             "toll" => Plan::to("gw-b"),
+            user if user.starts_with("look-") => looked_up(&user["look-".len()..]),
             _ => spin(),
         };
         plan.into()
     }
+}
+
+fn looked_up(key: &str) -> Plan {
+    let row = table("lcr").longest_prefix(key);
+    let to = row.as_ref().and_then(|row| row.column(0));
+    Plan::to(to.unwrap_or("pbx-a"))
 }
 
 fn one_by_one(user: &str) -> Plan {

@@ -7,5 +7,7 @@ mod decide;
 mod evidence;
 mod guests;
 mod load;
+mod memory;
 mod quarantine;
 mod swap;
+mod tables;

@@ -50,6 +50,8 @@ impl Call {
         }
         self.inquiry = None;
         if core.snapshot.explain {
+            let lines = answers.iter().map(ToString::to_string);
+            self.story.because.extend(lines);
             let looked_up = answers.iter().map(LookedUp::from);
             self.story.looked_up.extend(looked_up);
         }

@@ -1,5 +1,6 @@
 //! What all shards know of a trunk at this moment: calls that are up, whether it may be used.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,12 @@ pub enum Health {
     Down = 2,
     /// Switched off by an operator.
     Disabled = 3,
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 impl Health {

@@ -328,3 +328,19 @@ fn hostile_names_stay_names() {
         );
     }
 }
+
+/// O16: what `docs/from-skype.md` tells people to do works as it is written, one step after the other.
+#[test]
+fn the_page_for_newcomers_works_as_it_is_written() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/from-skype.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let commands: Vec<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("intertrunk "))
+        .collect();
+    assert_eq!(commands.len(), 5, "{commands:#?}");
+    let world = skype("import-page");
+    for command in commands {
+        world.line(command).ends(0);
+    }
+}

@@ -92,6 +92,7 @@ headers = { X-Secret = "1" }
 expect = "pass"
 "#;
 
+/// B10: case files run natively.
 #[test]
 fn case_files_run_natively() {
     run_cases::<LeastCost>(file("good", "table = 'lcr'", CASES));

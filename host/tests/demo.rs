@@ -7,6 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+/// O17: every call does what is expected of it.
 #[test]
 fn every_call_does_what_is_expected_of_it() {
     let demo = Command::new(env!("CARGO_BIN_EXE_intertrunk"))

@@ -6,7 +6,7 @@ use sim::{Errand, Final, Manner, Ring, ms, policy};
 
 use super::{Mood, World, call, check, gw_a, world};
 
-/// K12: each side is acknowledged by its own dialog.
+/// K12, C1: each side is acknowledged by its own dialog.
 #[test]
 fn plain_call() {
     let mut w = world();
@@ -63,6 +63,7 @@ fn delayed_offer() {
     check("delayed_offer", &mut w);
 }
 
+/// C2, M1: early media.
 #[test]
 fn early_media() {
     let mut w = world();
@@ -81,7 +82,7 @@ fn early_media() {
     check("early_media", &mut w);
 }
 
-/// K3: the first 2xx wins, the other fork is acknowledged and ended.
+/// K3, C2: the first 2xx wins, the other fork is acknowledged and ended.
 #[test]
 fn forked_answers() {
     let mut w = world();
@@ -206,6 +207,7 @@ fn info_crosses() {
     check("info_crosses", &mut w);
 }
 
+/// C16: longest duration.
 #[test]
 fn longest_duration() {
     let mood = Mood::verdict(|| {
@@ -248,7 +250,7 @@ fn a_far_deadline_does_not_outlive_its_call() {
     assert_eq!(w.calls().len(), 1, "waking up ends nothing");
 }
 
-/// What the policy says of numbers and headers is what the callee sees.
+/// C9: what the policy says of numbers and headers is what the callee sees.
 #[test]
 fn numbers_and_headers_as_the_policy_says() {
     let mood = Mood::verdict(|| {
@@ -301,7 +303,7 @@ fn numbers_and_headers_as_the_policy_says() {
     assert_eq!(values("User-Agent").len(), 0);
 }
 
-/// A header that the policy sets is there once, also where the host would have printed its own.
+/// N14: a header that the policy sets is there once, also where the host would have printed its own.
 #[test]
 fn identity_as_the_policy_says() {
     let mood = Mood::verdict(|| {
@@ -341,6 +343,7 @@ fn identity_as_the_policy_says() {
     assert_eq!(values("Privacy"), [b"user"]);
 }
 
+/// N10: withheld caller.
 #[test]
 fn withheld_caller() {
     let mood = Mood::verdict(|| {
@@ -365,7 +368,7 @@ fn withheld_caller() {
     );
 }
 
-/// A call that is up keeps its trunk and generation across a reload and a swap.
+/// B5: a call that is up keeps its trunk and generation across a reload and a swap.
 #[test]
 fn swap_and_reload_meanwhile() {
     let mut w = world();
@@ -416,7 +419,7 @@ fn operator_ends_a_call() {
     check("operator_ends_a_call", &mut w);
 }
 
-/// K3: candidates of one group ring together; who answers last hears CANCEL.
+/// K3, R15: candidates of one group ring together; who answers last hears CANCEL.
 #[test]
 fn parallel_ring() {
     let mood = Mood::verdict(|| {

@@ -144,7 +144,7 @@ fn attended_transfer_refused() {
     check("attended_transfer_refused", &mut w);
 }
 
-/// RFC 3891 §3: a peer's new dialog takes the place of its old one.
+/// C5: RFC 3891 §3: a peer's new dialog takes the place of its old one.
 #[test]
 fn replaced_by_its_own_trunk() {
     let mut w = routed();

@@ -18,7 +18,7 @@ fn chained(mood: Mood) -> World {
     w
 }
 
-/// The first policy has no opinion; the second decides, with its own pin, and is the one recorded.
+/// R14, R28, B12: the first policy has no opinion; the second decides, with its own pin, and is the one recorded.
 #[test]
 fn a_pass_goes_on_to_the_next_policy() {
     let asked = Cell::new(0);

@@ -61,7 +61,7 @@ fn privacy_is_fulfilled_towards_a_stranger() {
     }
 }
 
-/// A friend gets the identity together with the wish.
+/// N15: a friend gets the identity together with the wish.
 #[test]
 fn privacy_is_left_to_a_trusted_trunk() {
     let mut w = to(&["gw-a"], |_| {});
@@ -112,7 +112,7 @@ fn a_critical_wish_keeps_a_call_off_a_trunk() {
     assert_eq!(w.records()[0].final_code, 500);
 }
 
-/// What a stranger says of itself or of others is not passed on.
+/// N14, S7: what a stranger says of itself or of others is not passed on.
 #[test]
 fn a_stranger_asserts_nothing() {
     let mut w = to(&["gw-a"], |trunk| {
@@ -193,7 +193,7 @@ fn a_history_tells_of_the_attempts_before() {
     assert_eq!(values(&second, "History-Info")[2..], here);
 }
 
-/// RFC 7544: a trunk gets the form that it knows.
+/// N16: RFC 7544: a trunk gets the form that it knows.
 #[test]
 fn a_diversion_becomes_a_history() {
     let mut w = to(&["gw-a"], |trunk| {
@@ -213,7 +213,7 @@ fn a_diversion_becomes_a_history() {
     );
 }
 
-/// Only headers of its list go to a trunk that has one; those that the call needs always do.
+/// S6: only headers of its list go to a trunk that has one; those that the call needs always do.
 #[test]
 fn a_trunk_with_a_list_gets_no_more() {
     let mut w = to(&["gw-a"], |trunk| {
@@ -263,7 +263,7 @@ fn hops_are_counted_down() {
     assert_eq!(last.max_forwards(), Some(0));
 }
 
-/// K18: a call that comes back as it was is a loop; with another number, or by another trunk, it is
+/// K18, C17: a call that comes back as it was is a loop; with another number, or by another trunk, it is
 /// not.
 #[test]
 fn a_call_that_comes_back_is_known_by_our_mark() {

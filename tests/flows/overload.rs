@@ -166,7 +166,7 @@ fn lag_sheds_new_calls_only() {
     assert_eq!(b.code(&invite(3)), 100);
 }
 
-/// An emergency call passes every gate.
+/// C11: an emergency call passes every gate.
 #[test]
 fn emergency_is_not_shed() {
     let mut b = Bench::new();

@@ -159,7 +159,7 @@ fn losers_of_a_fork_learn_that_the_call_was_answered_elsewhere() {
     assert_eq!(reasons(&w, "gw-a", "CANCEL"), [[busy]], "nobody wants it");
 }
 
-/// K20: the cause that the called side gave, or the one that stands for its code.
+/// K20, C7: the cause that the called side gave, or the one that stands for its code.
 #[test]
 fn a_failure_tells_the_caller_its_cause() {
     let table: [(u16, Lines, &str); 4] = [

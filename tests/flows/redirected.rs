@@ -61,7 +61,7 @@ fn redirections_are_limited() {
     assert_eq!(w.records()[0].attempts.len(), 6);
 }
 
-/// R19: places that are peers of trunks are tried in their order, others are not.
+/// R19, R18: places that are peers of trunks are tried in their order, others are not.
 #[test]
 fn redirection_followed() {
     let mut w = ruled(|t| t.redirects = Redirects::Follow);

@@ -54,7 +54,7 @@ fn line(message: &Message, name: Name) -> String {
     String::from_utf8_lossy(message.header(name).unwrap_or_default()).into_owned()
 }
 
-/// K14: a REFER goes to a peer that takes it, under our name; its call comes back to us and is decided
+/// K14, C3: a REFER goes to a peer that takes it, under our name; its call comes back to us and is decided
 /// like any other, and what it tells goes to the transferor, without what it says of the target.
 #[test]
 fn blind_transfer_by_the_other_side() {

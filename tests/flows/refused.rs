@@ -12,6 +12,7 @@ fn deciding(mood: Mood) -> World {
     World::new(1, Weather::default(), mood)
 }
 
+/// R17: refused by the policy.
 #[test]
 fn refused_by_the_policy() {
     let rejection = || Rejection {
@@ -25,6 +26,7 @@ fn refused_by_the_policy() {
     check("refused_by_the_policy", &mut w);
 }
 
+/// R18: redirected by the policy.
 #[test]
 fn redirected_by_the_policy() {
     let party = || Party {
@@ -122,6 +124,7 @@ fn bye_before_the_answer() {
     check("bye_before_the_answer", &mut w);
 }
 
+/// R26: trap falls back to a code.
 #[test]
 fn trap_falls_back_to_a_code() {
     let mut w = deciding(Mood::fault(PolicyFault::Trap("unreachable".into())));
@@ -133,6 +136,7 @@ fn trap_falls_back_to_a_code() {
     check("trap_falls_back_to_a_code", &mut w);
 }
 
+/// R26: trap falls back to a route.
 #[test]
 fn trap_falls_back_to_a_route() {
     let mut w = deciding(Mood::fault(PolicyFault::Memory));
@@ -249,7 +253,7 @@ fn policies_that_fall_back_on_each_other() {
     check("policies_that_fall_back_on_each_other", &mut w);
 }
 
-/// RFC 3966: a telephone number is dialled as a user of the trunk.
+/// N6: RFC 3966: a telephone number is dialled as a user of the trunk.
 #[test]
 fn telephone_number() {
     let mut w = world();

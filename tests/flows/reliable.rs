@@ -48,7 +48,7 @@ fn said(world: &World, method: &Method, code: u16, name: Name) -> Vec<String> {
         .collect()
 }
 
-/// K10: each leg counts for itself: the called side's PRACK has its RSeq, the caller's ours, and it
+/// K10, C1: each leg counts for itself: the called side's PRACK has its RSeq, the caller's ours, and it
 /// waits for the caller's.
 #[test]
 fn both_sides_reliable() {

@@ -28,7 +28,7 @@ fn asks_again(renegotiation: Renegotiation, errand: &Errand) -> World {
     w
 }
 
-/// K13: hold and resume pass, direction unchanged.
+/// K13, C10: hold and resume pass, direction unchanged.
 #[test]
 fn hold_and_resume() {
     let mut w = asks_again(Renegotiation::AcceptsAfter(ms(200)), &Errand::to("1"));
@@ -168,7 +168,7 @@ fn callee_hangs_up_before_the_callers_ack() {
     check("callee_hangs_up_before_the_callers_ack", &mut w);
 }
 
-/// K7: an UPDATE with an offer crosses as a re-INVITE does, without ACK.
+/// K7, C1: an UPDATE with an offer crosses as a re-INVITE does, without ACK.
 #[test]
 fn update_crosses() {
     let mut w = world();

@@ -65,7 +65,7 @@ fn caller_that_never_refreshes() {
     check("caller_that_never_refreshes", &mut w);
 }
 
-/// K11: a refresh without a body is answered by the host, and does not cross.
+/// K11, C6: a refresh without a body is answered by the host, and does not cross.
 #[test]
 fn caller_that_refreshes() {
     let mut w = world();
@@ -81,7 +81,7 @@ fn caller_that_refreshes() {
     check("caller_that_refreshes", &mut w);
 }
 
-/// K11: the caller leaves the refresh to us: UPDATE at half the interval.
+/// K11, C6: the caller leaves the refresh to us: UPDATE at half the interval.
 #[test]
 fn refresh_by_update() {
     let mut w = world();

@@ -50,7 +50,7 @@ fn told(w: &mut World, who: &str) -> Vec<String> {
     w.ua(who).told()
 }
 
-/// K14: the host carries out a blind transfer of the callee, and tells it how far it has come; the
+/// K14, R19, C4, C18: the host carries out a blind transfer of the callee, and tells it how far it has come; the
 /// target hears the caller's session, the caller the target's.
 #[test]
 fn blind_transfer_by_the_callee() {
@@ -111,7 +111,7 @@ fn transfer_to_a_busy_target() {
     check("transfer_to_a_busy_target", &mut w);
 }
 
-/// K14: a transfer obeys the guards of the trunk of the party that stays: PSTN to PSTN only where
+/// K14, S2: a transfer obeys the guards of the trunk of the party that stays: PSTN to PSTN only where
 /// that pair is allowed.
 #[test]
 fn transfer_from_pstn_to_pstn() {

@@ -14,6 +14,7 @@ fn refuses(code: u16) -> Manner {
     }
 }
 
+/// F6: failover on 503.
 #[test]
 fn failover_on_503() {
     let mut w = world();
@@ -53,7 +54,7 @@ fn failover_on_silence() {
     check("failover_on_silence", &mut w);
 }
 
-/// K6: a transport error goes on at once.
+/// K6, F11: a transport error goes on at once.
 #[test]
 fn failover_on_transport_error() {
     let mut w = world();
@@ -105,7 +106,7 @@ fn failure_after_ringing_is_final() {
     check("failure_after_ringing_is_final", &mut w);
 }
 
-/// The candidate's own ring timer says that the next one may ring.
+/// C16: the candidate's own ring timer says that the next one may ring.
 #[test]
 fn rings_too_long() {
     let mood = Mood::verdict(|| {
@@ -148,6 +149,7 @@ fn asked_again_when_exhausted() {
     check("asked_again_when_exhausted", &mut w);
 }
 
+/// C7: code for the caller.
 #[test]
 fn code_for_the_caller() {
     let mood = Mood::verdict(|| {
@@ -165,7 +167,7 @@ fn code_for_the_caller() {
     check("code_for_the_caller", &mut w);
 }
 
-/// F19: a full trunk means the next candidate, not a rejection.
+/// F19, F15: a full trunk means the next candidate, not a rejection.
 #[test]
 fn full_trunk() {
     let mut w = World::with_trunks(
@@ -274,7 +276,7 @@ fn answer_crosses_failover() {
     check("answer_crosses_failover", &mut w);
 }
 
-/// K6: a trunk with two peers: the second is tried when the first is silent.
+/// K6, T8: a trunk with two peers: the second is tried when the first is silent.
 #[test]
 fn second_peer_of_a_trunk() {
     let mut w = World::with_trunks(1, Weather::default(), Mood::connect(&["gw-a"]), two_peers);
@@ -283,6 +285,7 @@ fn second_peer_of_a_trunk() {
     check("second_peer_of_a_trunk", &mut w);
 }
 
+/// R12: peers in turn.
 #[test]
 fn peers_in_turn() {
     let mut w = World::with_trunks(1, Weather::default(), Mood::connect(&["gw-a"]), |trunk| {

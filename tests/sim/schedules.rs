@@ -154,7 +154,7 @@ fn k1_early_bye_against_the_answer() {
     explore_all(&script, &[PLAIN, LOST, TWICE, LATE, EARLY], &PAIRS, 500);
 }
 
-/// K2: a CANCEL against 180 and 200, early and late: nobody is left in a call.
+/// K2, B13: a CANCEL against 180 and 200, early and late: nobody is left in a call.
 #[test]
 fn k2_cancel_against_the_answer() {
     let script = Script::new("k2", || {

@@ -25,7 +25,7 @@ const TEST: &str = "cargo test -p intertrunk-tests --test seeds -- --nocapture";
 /// Worlds of an ordinary test run.
 const SEEDS: u64 = 300;
 
-/// K2, K3, K7, K8, K12: whatever is lost, late or repeated, no call is left, nobody believes to be in
+/// K2, K3, K7, K8, K12, S6, B13: whatever is lost, late or repeated, no call is left, nobody believes to be in
 /// one that is over, and each message is legal.
 #[test]
 fn random_worlds_keep_every_rule() {

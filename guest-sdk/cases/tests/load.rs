@@ -111,6 +111,7 @@ fn every_key_reaches_the_facts() {
     );
 }
 
+/// T3: trunks are those of the file as the case has them.
 #[test]
 fn trunks_are_those_of_the_file_as_the_case_has_them() {
     let suite = suite(

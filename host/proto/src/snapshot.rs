@@ -262,6 +262,7 @@ mod tests {
         Snapshot::new("test", Vec::new(), trunks, Vec::new())
     }
 
+    /// T1: a trunk is known by its best source.
     #[test]
     fn a_trunk_is_known_by_its_best_source() {
         let many = [("192.0.2.0", 24, None), ("2001:db8::7", 128, Some(5060))];
@@ -283,6 +284,7 @@ mod tests {
         assert_eq!(who(&s, "[2001:db9::7]:5060"), None);
     }
 
+    /// T1: one source on two listeners is two sources.
     #[test]
     fn one_source_on_two_listeners_is_two_sources() {
         let source = sources(&[("192.0.2.7", 32, Some(5060))]);
@@ -310,6 +312,7 @@ mod tests {
         }
     }
 
+    /// T9, S1: a trunk is known by what its names stand for.
     #[test]
     fn a_trunk_is_known_by_what_its_names_stand_for() {
         let written = sources(&[("192.0.2.9", 32, None), ("198.51.100.0", 24, None)]);

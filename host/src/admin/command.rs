@@ -142,6 +142,7 @@ impl Command {
             | Command::Why(_)
             | Command::Policies
             | Command::Diff(_)
+            | Command::Review
             | Command::Blocked => return None,
             Command::Trunk(name, switch) => match switch {
                 Switch::Enabled => Deed::of("trunk-enable", name),

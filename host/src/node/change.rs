@@ -192,7 +192,8 @@ impl Node {
             &state.table_files,
             &source.options.tables,
         )?);
-        let live = Live::new(Arc::clone(&running.snapshot), Arc::clone(&state.tables));
+        let snapshot = Arc::clone(&running.snapshot);
+        let live = Live::new(snapshot, Arc::clone(&state.tables), self.clock);
         let world: Arc<dyn World> = Arc::new(live);
         let staged = slot
             .stage(wasm, &config, &world, &source.suites)
@@ -357,7 +358,7 @@ impl Node {
         state.text = built.text;
         state.tables = built.tables;
         state.table_files = built.table_files;
-        self.keep(&state);
+        self.keep(state);
         self.tell(|| Order::Config(Arc::clone(&running)))?;
         Ok(Reloaded {
             sha256: built.sha256,

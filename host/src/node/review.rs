@@ -67,7 +67,7 @@ impl Node {
         let built = config::load(&path, &mut state.interner).map_err(ChangeFault::Config)?;
         refuse_other_listeners(&state.listeners, &built.snapshot.listeners)?;
         let snapshot = with_listeners(&built.snapshot, &self.listeners);
-        let live = Live::new(snapshot, Arc::clone(&built.tables));
+        let live = Live::new(snapshot, Arc::clone(&built.tables), self.clock);
         let world: Arc<dyn World> = Arc::new(live);
         let staged =
             staging::stage_all(&self.engine, &built, &world).map_err(ChangeFault::Config)?;

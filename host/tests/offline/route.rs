@@ -59,6 +59,7 @@ fn route(world: &World, question: &str) -> Ran {
     world.line(&format!("route -c t.toml {question}"))
 }
 
+/// O1, O3: a number is shown as it would be sent.
 #[test]
 fn a_number_is_shown_as_it_would_be_sent() {
     let world = world("route-translated");
@@ -114,6 +115,7 @@ fn a_refusal_is_no() {
     );
 }
 
+/// O2: a trunk assumed down or full is passed over.
 #[test]
 fn a_trunk_assumed_down_or_full_is_passed_over() {
     let world = world("route-down");
@@ -132,6 +134,7 @@ fn a_trunk_assumed_down_or_full_is_passed_over() {
     .says("nobody is left: the caller gets 503 Service Unavailable");
 }
 
+/// O2: a trunk assumed to fail shows what comes then.
 #[test]
 fn a_trunk_assumed_to_fail_shows_what_comes_then() {
     let world = world("route-failed");

@@ -2,6 +2,7 @@
 
 use crate::host::{Host, agent};
 
+/// O12: an operator sees the node and its numbers.
 #[test]
 fn an_operator_sees_the_node_and_its_numbers() {
     let host = Host::start("status", 2, "");
@@ -29,6 +30,7 @@ fn an_operator_sees_the_node_and_its_numbers() {
     assert!(host.get("/metrics").text.contains("intertrunk_calls 0\n"));
 }
 
+/// O15: an operator ends a call.
 #[test]
 fn an_operator_ends_a_call() {
     let host = Host::start("end-call", 2, "");
@@ -53,6 +55,7 @@ fn an_operator_ends_a_call() {
     host.get("/v1/nothing").is(404);
 }
 
+/// T12: a trunk is switched off and on.
 #[test]
 fn a_trunk_is_switched_off_and_on() {
     let host = Host::start("trunk", 1, "");

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::host::Host;
 
+/// T6: a call is translated bridged and recorded.
 #[test]
 fn a_call_is_translated_bridged_and_recorded() {
     let host = Host::start("call", 1, "");
@@ -98,6 +99,7 @@ fn calls_of_one_address_are_spread_over_all_shards() {
     assert_eq!(host.counter("intertrunk_datagrams_shed_total"), 0);
 }
 
+/// O13: one id leads through the log.
 #[test]
 fn one_id_leads_through_the_log() {
     let host = Host::start("log", 1, "");

@@ -294,6 +294,9 @@ pub fn agent() -> ureq::Agent {
 
 /// Another policy, as a core module: the PBX is called by its extension, the gateway by all else.
 pub const EXTENSIONS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/policy_extensions.wasm"));
+/// The standard policy as a core module, which is not the component inside the binary.
+pub const STANDARD_WASM: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/intertrunk_standard.wasm"));
 
 /// A policy that misbehaves as the called user says; it never answers a call to a number.
 pub const HOSTILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/policy_hostile.wasm"));

@@ -13,6 +13,7 @@ fn invite(host: &Host, from: &Phone) -> String {
     )
 }
 
+/// S4: garbage harms nobody.
 #[test]
 fn garbage_harms_nobody() {
     let host = Host::start("garbage", 2, "");
@@ -55,6 +56,7 @@ fn garbage_harms_nobody() {
     assert_eq!(host.records(1).len(), 1);
 }
 
+/// T10, S1: a stranger gets no call and no answer.
 #[test]
 fn a_stranger_gets_no_call_and_no_answer() {
     let host = Host::start("stranger", 1, "");

@@ -1,11 +1,8 @@
 //! What was live before a restart is live after it.
 
-use crate::host::{DIALPLAN, EXTENSIONS, Host, STANDARD};
+use crate::host::{DIALPLAN, EXTENSIONS, Host, STANDARD, STANDARD_WASM};
 
 const STATE: &str = "\n[state]\ndir = \"state\"\n";
-
-/// The routes of the tests as a core module that is not the one inside the binary.
-const OTHER_STANDARD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/intertrunk_standard.wasm"));
 
 /// A host whose configured policy never decides, so that its calls go out as they came in.
 fn host(name: &str, more: &str) -> Host {
@@ -141,10 +138,10 @@ fn damage_is_told_and_nothing_more() {
 #[test]
 fn settings_are_always_those_of_the_file() {
     let mut host = Host::start("kept-settings", 1, STATE);
-    let other = [OTHER_STANDARD, &[0, 2, 1, b'x']].concat();
+    let other = [STANDARD_WASM, &[0, 2, 1, b'x']].concat();
     host.post("/v1/policies/main/stage", &other).is(200);
     let promoted = host.post("/v1/policies/main/promote", b"").is(200).body;
-    host.post("/v1/policies/main/stage", OTHER_STANDARD).is(200);
+    host.post("/v1/policies/main/stage", STANDARD_WASM).is(200);
     let changed = DIALPLAN.replace("to = '+1$1'", "to = '+1999$1'");
     std::fs::write(host.folder.join("dialplan.toml"), changed).unwrap();
     assert_eq!(host.restarted(), [""; 0]);

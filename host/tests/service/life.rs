@@ -37,6 +37,7 @@ fn intertrunk(host: &Host, args: &[&str]) -> Output {
         .unwrap()
 }
 
+/// R30: a generation is promoted on evidence.
 #[test]
 fn a_generation_is_promoted_on_evidence() {
     let host = host("evidence");
@@ -85,6 +86,7 @@ fn a_generation_is_promoted_on_evidence() {
     assert_eq!(generations, [1, 2, 1, 2]);
 }
 
+/// O8, B3: yesterdays decisions are replayed against another module.
 #[test]
 fn yesterdays_decisions_are_replayed_against_another_module() {
     let mut host = host("replay");

@@ -19,6 +19,7 @@ const MISDEEDS: [(&str, &str); 11] = [
     ("toll", "verdict"),
 ];
 
+/// R25, R26, B1: every misdeed costs its own call a fallback and nobody else anything.
 #[test]
 fn every_misdeed_costs_its_own_call_a_fallback_and_nobody_else_anything() {
     let gw_b = Phone::new();

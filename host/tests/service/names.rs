@@ -40,7 +40,7 @@ fn call(host: &Host, gw: &Phone) {
     host.pbx.hang_up(&mut side, gw);
 }
 
-/// K6: one of two targets fails: the other takes the call, the failed one rests, and the next call
+/// K6, T8: one of two targets fails: the other takes the call, the failed one rests, and the next call
 /// does not even try it.
 #[test]
 fn a_name_with_two_targets_survives_the_loss_of_one() {
@@ -140,6 +140,7 @@ fn a_new_answer_moves_calls() {
     }
 }
 
+/// F20: the last answer serves while dns is silent.
 #[test]
 fn the_last_answer_serves_while_dns_is_silent() {
     let (dns, gw) = (NameServer::start(), Phone::new());

@@ -76,6 +76,7 @@ fn host(name: &str, database: &Database, cache: &str) -> Host {
     })
 }
 
+/// R13: a policy asks a database and its answer is remembered.
 #[test]
 fn a_policy_asks_a_database_and_its_answer_is_remembered() {
     let database = database();

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use crate::host::{DIALPLAN, EXTENSIONS, Host, STANDARD};
+use crate::host::{DIALPLAN, EXTENSIONS, Host, STANDARD, STANDARD_WASM};
 
-/// The policy that is swapped out loops forever, so that its calls go by the fallback, untranslated.
+/// R29: the policy that is swapped out loops forever, so that its calls go by the fallback, untranslated.
 #[test]
 fn a_policy_is_swapped_while_a_call_is_up() {
     let looping = "module = \"hostile.wasm\"\nfallback = { route = [\"pbx-a\"] }\n";
@@ -103,6 +103,7 @@ fn a_hangup_signal_puts_changed_settings_into_effect() {
     );
 }
 
+/// O10: a configuration with faults changes nothing.
 #[test]
 fn a_configuration_with_faults_changes_nothing() {
     let host = Host::start("faults", 1, "");
@@ -156,6 +157,7 @@ fn a_reload_that_fails_half_way_stages_nothing() {
     host.post("/v1/policies/main/promote", b"").is(409);
 }
 
+/// T13: a trunk can be added while a call is up.
 #[test]
 fn a_trunk_can_be_added_while_a_call_is_up() {
     let host = Host::start("add-trunk", 2, "");
@@ -181,7 +183,7 @@ fn a_reload_can_be_reviewed_before_it_is_made() {
     let nothing = host.get("/v1/review").is(200).body;
     assert_eq!(nothing["changes"], serde_json::json!([]), "{nothing}");
     assert_eq!(nothing["policies"], serde_json::json!([]));
-    host.post("/v1/policies/main/stage", EXTENSIONS).is(200);
+    host.post("/v1/policies/main/stage", STANDARD_WASM).is(200);
 
     let file = host.folder.join("intertrunk.toml");
     let good = std::fs::read_to_string(&file).unwrap();

@@ -2,6 +2,7 @@
 
 use crate::host::Host;
 
+/// F21: a drain refuses new calls and waits for those that are up.
 #[test]
 fn a_drain_refuses_new_calls_and_waits_for_those_that_are_up() {
     let mut host = Host::start("drain", 2, "");

@@ -81,7 +81,7 @@ fn a_call_over_tcp_needs_one_connection_for_each_side() {
     assert_eq!(codes, [200, 200]);
 }
 
-/// Each side has the transport that it is configured with.
+/// T5: each side has the transport that it is configured with.
 #[test]
 fn a_call_goes_from_tcp_to_udp_and_back() {
     let host = both("tcp-udp", tcp(PBX), Phone::on(Line::udp(GW)), "");
@@ -302,6 +302,7 @@ fn connections_of_one_peer_are_counted() {
     host.until("three are left", |_| (open() == 3).then_some(()));
 }
 
+/// T14: ipv6 peers call ipv4 ones.
 #[test]
 fn ipv6_peers_call_ipv4_ones() {
     for transport in ["tcp", "udp"] {

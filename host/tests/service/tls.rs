@@ -48,6 +48,7 @@ fn host(name: &str, authority: &Authority, pbx: Phone, edit: fn(String) -> Strin
     })
 }
 
+/// T5: a call under tls.
 #[test]
 fn a_call_under_tls() {
     let authority = Authority::new();
@@ -90,7 +91,7 @@ fn a_secure_peer_is_asked_for_by_sips() {
     host.pbx.hang_up(&mut caller, &host.gw);
 }
 
-/// Mutual TLS: the name in the certificate is the trunk, wherever the connection comes from.
+/// T7: mutual TLS: the name in the certificate is the trunk, wherever the connection comes from.
 #[test]
 fn a_certificate_speaks_for_the_trunk_that_has_its_name() {
     let by_name = |text: String| {

@@ -107,6 +107,7 @@ fn an_alternative_is_found_under_each_of_its_beginnings() {
     }
 }
 
+/// B8: every step is explained.
 #[test]
 fn every_step_is_explained() {
     let policy = configured(

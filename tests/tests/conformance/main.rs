@@ -1,11 +1,14 @@
-//! Which test shows which rule: `docs/conformance.md`, made from the tests themselves.
+//! Which test shows which rule or feature: `docs/conformance.md` and `docs/features.md`, made from the
+//! tests themselves.
 //!
 //! A test says so in the first line of its doc comment, `/// K7, K13: …`; a scenario of the interop
 //! run in a comment, `<!-- K7: … -->` or `# K7: …`; a stored case in its name. Wording of the rules and
-//! the table of RFCs are in `tests/conformance`, kept by hand. `cargo xtask conformance` writes the page.
+//! features and the table of RFCs are in `tests/conformance`, kept by hand. `cargo xtask conformance`
+//! writes the pages.
 
 #![allow(clippy::unwrap_used)]
 
+mod features;
 mod found;
 
 use std::fmt::Write as _;

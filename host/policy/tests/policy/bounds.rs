@@ -30,6 +30,7 @@ fn fault_of(misdeed: &str, options: Options) -> PolicyFault {
     fault
 }
 
+/// R25, B1: a loop is a timeout.
 #[test]
 fn a_loop_is_a_timeout() {
     let options = Options {
@@ -48,11 +49,13 @@ fn a_panic_is_a_trap_with_its_message() {
     assert!(message.starts_with("panicked at "), "{message}");
 }
 
+/// R25, B1: a hoard is refused memory.
 #[test]
 fn a_hoard_is_refused_memory() {
     assert_eq!(fault_of("hoard", options()), PolicyFault::Memory);
 }
 
+/// R25, B1: endless recursion runs out of stack.
 #[test]
 fn endless_recursion_runs_out_of_stack() {
     assert_eq!(fault_of("recurse", options()), PolicyFault::Stack);

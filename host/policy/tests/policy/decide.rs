@@ -9,6 +9,7 @@ use crate::guests::{
     ENGINE, EXTENSIONS, STANDARD, ask, folder, live, options, query, tag, trunks, world,
 };
 
+/// O4: stored cases pass in the engine.
 #[test]
 fn stored_cases_pass_in_the_engine() {
     for (wasm, policy) in [
@@ -24,6 +25,7 @@ fn stored_cases_pass_in_the_engine() {
     }
 }
 
+/// R27: the explanation is kept only when asked for.
 #[test]
 fn the_explanation_is_kept_only_when_asked_for() {
     let slot = live(&EXTENSIONS, "", options());
@@ -122,6 +124,7 @@ fn settings_ask_for_headers_of_their_own() {
     }
 }
 
+/// R24: a core module loads as its component does.
 #[test]
 fn a_core_module_loads_as_its_component_does() {
     let built = build::build(&folder("extensions"), None).unwrap();

@@ -82,6 +82,7 @@ fn replayed(journal: &[u8], wasm: &[u8], settings: Option<&str>) -> Replayed {
     replay.result()
 }
 
+/// B3: ten thousand decisions replay identically.
 #[test]
 fn ten_thousand_decisions_replay_identically() {
     let journal = journal(10_000);
@@ -92,6 +93,7 @@ fn ten_thousand_decisions_replay_identically() {
     assert_eq!(replayed.skipped, 0);
 }
 
+/// O6: other settings show what they would change.
 #[test]
 fn other_settings_show_what_they_would_change() {
     let journal = journal(300);
@@ -107,6 +109,7 @@ fn other_settings_show_what_they_would_change() {
     assert!(example.after.starts_with("connect gw-a"), "{example:?}");
 }
 
+/// B2: a shadow decides unheard.
 #[test]
 fn a_shadow_decides_unheard() {
     let slot = live(&EXTENSIONS, "", options());
@@ -140,6 +143,7 @@ fn a_shadow_decides_unheard() {
     assert_eq!(slot.rollback().unwrap_err(), SlotFault::NoPrevious);
 }
 
+/// B4: a canary decides for its share and for the same callers.
 #[test]
 fn a_canary_decides_for_its_share_and_for_the_same_callers() {
     let slot = live(&EXTENSIONS, "", options());
@@ -169,6 +173,7 @@ fn a_canary_decides_for_its_share_and_for_the_same_callers() {
     assert_eq!(round(), [new; 1000]);
 }
 
+/// B4: a canary that faults is withdrawn.
 #[test]
 fn a_canary_that_faults_is_withdrawn() {
     let slot = live(&EXTENSIONS, "", options());
@@ -210,6 +215,7 @@ fn a_canary_that_faults_is_withdrawn() {
     );
 }
 
+/// B4: a canary whose calls fare worse is withdrawn.
 #[test]
 fn a_canary_whose_calls_fare_worse_is_withdrawn() {
     type Spoil = fn(&mut Record);

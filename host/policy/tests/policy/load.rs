@@ -131,6 +131,7 @@ fn a_function_of_another_type_is_refused() {
     );
 }
 
+/// S11, B6: all that was not granted is told at once.
 #[test]
 fn all_that_was_not_granted_is_told_at_once() {
     let wasm = with_manifest(&[], &["gw-a", "gw-z"], &["lcr", "blocked"]);
@@ -171,6 +172,7 @@ fn all_faults_of_the_settings_are_reported() {
     );
 }
 
+/// O5: a policy that differs from its cases is refused.
 #[test]
 fn a_policy_that_differs_from_its_cases_is_refused() {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("differs.toml");

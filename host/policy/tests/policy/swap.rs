@@ -12,6 +12,7 @@ fn slot_with_both() -> Slot {
     slot
 }
 
+/// B5: a pin keeps deciding with its generation.
 #[test]
 fn a_pin_keeps_deciding_with_its_generation() {
     let slot = slot_with_both();
@@ -83,6 +84,7 @@ fn a_generation_drains_while_it_is_pinned() {
     );
 }
 
+/// R29: a rollback exchanges live and previous.
 #[test]
 fn a_rollback_exchanges_live_and_previous() {
     let slot = slot_with_both();

@@ -483,6 +483,7 @@ mod tests {
         }
     }
 
+    /// N6: a telephone number stays one.
     #[test]
     fn a_telephone_number_stays_one() {
         let dialled = |scheme, name: &str, value: Option<&str>| {

@@ -123,6 +123,7 @@ fn trunks_are_known_and_granted() {
     );
 }
 
+/// B9: no way back.
 #[test]
 fn no_way_back() {
     assert_refused("pbx", to("pbx"), "leads back");
@@ -137,6 +138,7 @@ fn no_way_back() {
     );
 }
 
+/// T2, S2, B9: pstn to pstn only where that pair is allowed.
 #[test]
 fn pstn_to_pstn_only_where_that_pair_is_allowed() {
     assert_refused("gw-b", to("gw-a"), "from PSTN to PSTN");
@@ -146,6 +148,7 @@ fn pstn_to_pstn_only_where_that_pair_is_allowed() {
     );
 }
 
+/// B9: numbers names and headers are legal.
 #[test]
 fn numbers_names_and_headers_are_legal() {
     let callee = |text: &str| Candidate {
@@ -343,6 +346,7 @@ fn limits_are_reached_but_not_passed() {
     assert!(plan(0, rest) && !plan(1, rest));
 }
 
+/// F7: peers and failover codes exist.
 #[test]
 fn peers_and_failover_codes_exist() {
     let peer = |name: &str| Candidate {

@@ -158,7 +158,7 @@ fn a_trunk_that_wants_a_history_gets_one() {
     );
 }
 
-/// RFC 7544 §7
+/// N16: RFC 7544 §7
 #[test]
 fn one_form_is_made_of_the_other() {
     let expected = [

@@ -1,0 +1,75 @@
+//! What a table of a million prefixes costs: bytes, and the time of a look-up.
+//!
+//! ```text
+//! cargo run --release -p intertrunk --example table_cost
+//! ```
+//! The prefixes have two to eleven digits, as in a rate sheet, and lie in no order; keys are numbers of
+//! which most have a prefix in the table. Bytes are exact; times are of this machine.
+
+#[path = "../src/tables.rs"]
+#[allow(dead_code)]
+mod tables;
+
+use std::alloc::System;
+use std::hint::black_box;
+use std::time::Instant;
+
+use intertrunk_policy::{Row, Tables as _};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+use tables::{Table, Tables};
+
+#[global_allocator]
+static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const ROWS: usize = 1_000_000;
+const LOOK_UPS: u64 = 1_000_000;
+
+/// SplitMix64: the same numbers each time.
+fn mixed(n: u64) -> u64 {
+    let mut z = n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+fn digits(n: u64, count: usize) -> String {
+    let text = format!("{:020}", mixed(n));
+    format!("+{}", &text[20 - count..])
+}
+
+fn main() {
+    let mut keys = std::collections::BTreeSet::new();
+    for n in 0.. {
+        if keys.len() == ROWS {
+            break;
+        }
+        let count = 2 + (mixed(n ^ 0xABCD) % 10) as usize;
+        keys.insert(digits(n, count));
+    }
+    let row = |key: String| Row {
+        key,
+        columns: vec!["gw-a:0.0123".to_owned(), "gw-b:0.0131".to_owned()],
+    };
+    let rows: Vec<Row> = keys.into_iter().map(row).collect();
+    let before = Region::new(HEAP);
+    let copy = rows.to_vec();
+    let table = Table::by_prefix(copy);
+    let grown = before.change();
+    drop(rows);
+    // The copy was made and used up in between.
+    let kept = grown.bytes_allocated as i64 - grown.bytes_deallocated as i64;
+    println!("{ROWS} rows: {:.1} MB kept", kept as f64 / 1e6);
+
+    let tables = Tables([("lcr".to_owned(), table.into())].into());
+    let numbers: Vec<String> = (0..LOOK_UPS).map(|n| digits(n ^ 0x5555, 11)).collect();
+    let began = Instant::now();
+    let found = numbers
+        .iter()
+        .filter(|number| black_box(tables.longest_prefix("lcr", number)).is_some())
+        .count();
+    let each = began.elapsed().as_nanos() / u128::from(LOOK_UPS);
+    println!(
+        "longest prefix: {each} ns a look-up, its row included; {found} of {LOOK_UPS} found one"
+    );
+}

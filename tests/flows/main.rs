@@ -21,6 +21,7 @@ mod reasons;
 mod redirected;
 mod referred;
 mod refused;
+mod registered;
 mod reliable;
 mod renegotiated;
 mod session_timers;

@@ -9,6 +9,7 @@
 //! A datagram of an unknown source that belongs to no dialog is dropped without an answer.
 
 mod door;
+mod register;
 mod replaces;
 mod shed;
 mod told;
@@ -22,6 +23,7 @@ use intertrunk_sip::{
 };
 use slotmap::SlotMap;
 
+use self::register::Registrations;
 use self::watch::Watch;
 use crate::ask::{Answer, Answered};
 use crate::auth::nonce::Uses;
@@ -49,6 +51,7 @@ pub struct B2bua {
     draining: bool,
     gate: Gate,
     watch: Watch,
+    registrations: Registrations,
     /// Which of our nonces were used.
     nonces: Uses,
 }
@@ -70,9 +73,11 @@ impl B2bua {
             draining: false,
             gate: Gate::default(),
             watch: Watch::default(),
+            registrations: Registrations::default(),
             nonces: Uses::default(),
         };
         b2bua.watch_all();
+        b2bua.register_all();
         b2bua
     }
 
@@ -87,14 +92,17 @@ impl B2bua {
             Input::Config(snapshot) => {
                 self.core.snapshot = snapshot;
                 self.watch_all();
+                self.register_all();
             }
             Input::Drain => {
                 self.draining = true;
                 self.watch_rests(true);
+                self.registrations_rest(true);
             }
             Input::Resume => {
                 self.draining = false;
                 self.watch_rests(false);
+                self.registrations_rest(false);
             }
             Input::EndCall(id) => self.end_call(id),
             Input::Timeout => {}
@@ -539,6 +547,7 @@ impl B2bua {
                     }
                 }
                 TimerOwner::Trunk(trunk) => self.watch_clock(trunk, at),
+                TimerOwner::Registration(trunk) => self.register_clock(trunk, at),
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::io::{CallId, Flow, TrunkId};
 use crate::looked_up::LookedUp;
 use crate::overload::Load;
 use crate::time::Instant;
-use crate::trunk::{Ailment, Health};
+use crate::trunk::{Ailment, Health, Registered};
 
 /// Why bytes were thrown away without an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -259,6 +259,15 @@ pub enum Event {
         health: Health,
         /// Why, if it is not well.
         why: Option<Ailment>,
+    },
+    /// Our registration at a trunk is made, has failed, or is taken back.
+    Registration {
+        /// Which trunk.
+        trunk: TrunkId,
+        /// What came of it.
+        how: Registered,
+        /// The registrar's answer; 0 if it has given none.
+        code: u16,
     },
     /// A trunk has come near one of its limits, or is no longer.
     TrunkNearLimit {

@@ -23,6 +23,7 @@ pub(crate) enum TimerOwner {
     Server(ServerKey),
     Call(CallKey),
     Trunk(TrunkId),
+    Registration(TrunkId),
 }
 
 /// The entry that an owner has in the queue.

@@ -10,6 +10,7 @@
 mod health;
 mod peer;
 mod rate;
+mod registered;
 mod rules;
 mod seat;
 mod source;
@@ -22,13 +23,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::auth::{Door, Login};
+use crate::auth::{Door, Login, Register};
 use crate::io::{ListenerId, PolicyId, TrunkId};
 use crate::listener::{Listener, Listeners, Transport};
 
 pub use health::{Ailment, Breaker, HealthRules, Options, Quality, Soak};
 pub use peer::{Balance, Peer};
 pub use rate::{Rate, Rates};
+pub use registered::{Registered, Registration};
 pub use rules::{Extensions, HistoryForm, IdentityRules, Oversize, Redirects, TransferRules};
 pub use seat::{Direction, Full, Seat, Wish};
 pub use source::{Claim, SourceMatch};
@@ -111,6 +113,8 @@ pub struct Trunk {
     pub extensions: Extensions,
     /// By what we answer the challenges of its peers.
     pub login: Option<Arc<Login>>,
+    /// Our registration there.
+    pub register: Option<Arc<Register>>,
     /// What its peers have to show.
     pub door: Option<Arc<Door>>,
     /// What is true of it at this moment; survives reloads, shared by all shards.
@@ -157,6 +161,7 @@ impl Trunk {
             pass_headers: None,
             extensions: Extensions::default(),
             login: None,
+            register: None,
             door: None,
             state: Arc::default(),
         }

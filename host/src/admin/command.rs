@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use intertrunk_policy::{CanaryRules, GenerationInfo};
 use intertrunk_proto::CallId;
-use intertrunk_proto::trunk::{Sums, Switch, Trunk};
+use intertrunk_proto::trunk::{Registered, Sums, Switch, Trunk};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -424,7 +424,12 @@ fn metrics(node: &Node) -> Result<Reply, Refusal> {
 fn trunk_gauges(text: &mut String, node: &Node) {
     let (running, now) = (node.running(), node.clock().now());
     type Gauge = (&'static str, &'static str, fn(&Trunk, &Sums) -> u64);
-    let gauges: [Gauge; 5] = [
+    let gauges: [Gauge; 6] = [
+        (
+            "intertrunk_trunk_registered",
+            "1 while we are registered there.",
+            |trunk, _| u64::from(trunk.state.registered.how() == Registered::Yes),
+        ),
         (
             "intertrunk_trunk_health",
             "0 up, 1 degraded, 2 down, 3 switched off by an operator.",

@@ -2,13 +2,13 @@
 //!
 //! Field names are a contract with whoever reads them: fields may be added, none may change.
 
+mod access;
 mod trunk;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use intertrunk_policy::{CanaryStatus, GenerationInfo, ShadowStatus, Slot, SlotStatus, Withdrawn};
-use intertrunk_proto::blocking::Block;
 use intertrunk_proto::{AttemptRecord, CallView, Instant, LadderStep, LookedUp, Record};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -16,6 +16,7 @@ use serde::{Serialize, Serializer};
 use crate::clock::Calendar;
 use crate::memory::Memory;
 use crate::shard::Pulse;
+pub use access::{BlockView, RegistrationView};
 pub use trunk::{AlarmView, TrunkView, alarms};
 
 /// A call record, as one line of the CDR file has it.
@@ -264,32 +265,6 @@ fn ladder(steps: &[LadderStep]) -> Vec<StepView> {
         what: s.what.to_string(),
     };
     steps.iter().map(view).collect()
-}
-
-/// A source that nobody listens to.
-#[derive(Debug, Serialize)]
-pub struct BlockView {
-    source: std::net::IpAddr,
-    /// What filled the measure.
-    offence: &'static str,
-    until: Time,
-    /// How often it has been blocked lately.
-    times: u8,
-    /// What it has sent in vain.
-    dropped: u64,
-}
-
-impl BlockView {
-    /// Shows `block` with the times of `calendar`.
-    pub fn new(block: &Block, dropped: u64, calendar: &Calendar) -> BlockView {
-        BlockView {
-            source: block.source,
-            offence: block.offence.as_str(),
-            until: Time::of(block.until, calendar),
-            times: block.times,
-            dropped,
-        }
-    }
 }
 
 /// The node as a whole.

@@ -21,6 +21,7 @@ use super::listen::{self, ListenEntry};
 use super::outside::{self, SourceEntry};
 use super::overload::{self, LimitsEntry, OverloadEntry};
 use super::read::{At, Place, Section, Source};
+use super::register::{self, RegisterEntry};
 use super::security::{self, SecurityEntry};
 use super::value::{self, Match, PeerUri};
 
@@ -71,6 +72,7 @@ pub struct TrunkEntry {
     pub pstn_to: Vec<At<String>>,
     pub door: Option<DoorEntry>,
     pub login: Option<LoginEntry>,
+    pub register: Option<RegisterEntry>,
 }
 
 /// One of a trunk's `peers`.
@@ -260,6 +262,7 @@ fn trunk(s: Section<'_>) -> TrunkEntry {
         pstn_to: s.list("allow_pstn_to", value::name).unwrap_or_default(),
         door: s.section("auth").map(auth::door),
         login: s.section("credentials").map(auth::login),
+        register: s.section("register").map(register::read),
     };
     s.finish();
     entry

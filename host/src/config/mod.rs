@@ -19,6 +19,7 @@ mod outside;
 mod overload;
 mod policy;
 mod read;
+mod register;
 mod security;
 mod signing;
 mod table;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use intertrunk_proto::auth::{Door, Login};
+use intertrunk_proto::auth::{Door, Login, Register};
 use intertrunk_proto::target::{Resolved, Target};
 use intertrunk_proto::trunk::{Peer, SourceMatch, Trunk};
 use intertrunk_proto::{ListenerId, PolicyId, Transport, TrunkId};
@@ -35,8 +35,11 @@ pub fn all(
     claim_default_sources(&mut drafts);
     refuse_shared_sources(names, &drafts);
     refuse_doors_that_look_alike(names, &drafts);
-    let asked = drafts.iter_mut().flat_map(|draft| &mut draft.named);
-    let asked = asked.filter_map(|peer| peer.name.take()).collect();
+    let asked = drafts.iter_mut().flat_map(|draft| {
+        let peers = draft.named.iter_mut().filter_map(|peer| peer.name.take());
+        peers.chain(draft.registrar.take())
+    });
+    let asked = asked.collect();
     let trunks = drafts
         .into_iter()
         .filter_map(|draft| finish(draft, interner));
@@ -53,6 +56,9 @@ struct Draft<'f> {
     named: Vec<NamedPeer>,
     door: Option<Arc<Door>>,
     login: Option<Arc<Login>>,
+    register: Option<Arc<Register>>,
+    /// What DNS is asked for the registrar's sake.
+    registrar: Option<At<Named>>,
     sources: Vec<At<SourceMatch>>,
     certificates: Vec<String>,
 }
@@ -116,10 +122,20 @@ fn draft<'f>(
     let source = names.source();
     let door = entry.door.as_ref().and_then(|it| it.build(source));
     let login = entry.login.as_ref().and_then(|it| it.build(source));
+    let (register, registrar) = registration(
+        names,
+        file,
+        entry,
+        &mut listens,
+        (&named, login.as_deref()),
+        interner,
+    );
     listens.first()?;
     Some(Draft {
         door,
         login,
+        register,
+        registrar,
         entry,
         listens,
         policies,
@@ -128,6 +144,37 @@ fn draft<'f>(
         sources,
         certificates,
     })
+}
+
+/// Where we register: at a registrar of its own, which DNS may be asked for, or at the first peer.
+fn registration(
+    names: &Names<'_>,
+    file: &File,
+    entry: &TrunkEntry,
+    listens: &mut Vec<ListenerId>,
+    (peers, login): (&[NamedPeer], Option<&Login>),
+    interner: &mut Interner,
+) -> (Option<Arc<Register>>, Option<At<Named>>) {
+    let Some(wanted) = &entry.register else {
+        return (None, None);
+    };
+    let own = wanted.registrar.as_ref().and_then(|at| {
+        let by = listener_for(names, file, listens, at)?;
+        named_peer(
+            names,
+            by.address.as_ref()?.value,
+            by.transport,
+            at,
+            interner,
+        )
+    });
+    let (peer, name) = match (own, &wanted.registrar) {
+        (Some(own), _) => (Some(own.peer), own.name),
+        (None, Some(_)) => (None, None),
+        (None, None) => (peers.first().map(|it| it.peer.clone()), None),
+    };
+    let register = peer.and_then(|peer| wanted.build(names.source(), peer, login));
+    (register, name)
 }
 
 /// The listeners that a trunk names, or the only one.
@@ -407,6 +454,8 @@ fn finish(draft: Draft<'_>, interner: &mut Interner) -> Option<Trunk> {
         named,
         door,
         login,
+        register,
+        registrar: _,
         sources,
         certificates,
     } = draft;
@@ -443,6 +492,7 @@ fn finish(draft: Draft<'_>, interner: &mut Interner) -> Option<Trunk> {
         pass_headers: entry.pass_headers.clone().map(Into::into),
         extensions: entry.extensions,
         login,
+        register,
         door,
         state,
     })

@@ -6,6 +6,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use intertrunk_proto::ask::PolicyFault;
+use intertrunk_proto::trunk::Registered;
 use intertrunk_proto::{Event, Snapshot, TrunkId};
 use tracing::{debug, info, trace, warn};
 use tracing_subscriber::EnvFilter;
@@ -122,6 +123,20 @@ pub fn line(event: &Event, snapshot: &Snapshot) {
             health = health.as_str(),
             "trunk is well"
         ),
+        Event::Registration {
+            trunk,
+            how: Registered::Failed,
+            code,
+        } => warn!(trunk = name(trunk), code, "not registered"),
+        // Each refresh is one more: only that we leave is an operator's doing.
+        Event::Registration {
+            trunk,
+            how: Registered::No,
+            ..
+        } => info!(trunk = name(trunk), "unregistered"),
+        Event::Registration { trunk, code, .. } => {
+            debug!(trunk = name(trunk), code, "registered");
+        }
         Event::TrunkNearLimit { trunk, near: true } => {
             warn!(trunk = name(trunk), "trunk takes more than 90 % of a limit");
         }

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use intertrunk_proto::ask::PolicyFault;
-use intertrunk_proto::trunk::Health;
+use intertrunk_proto::trunk::{Health, Registered};
 use intertrunk_proto::{DropCause, Load};
 
 /// Declares [`Count`] and the series behind each of its members.
@@ -80,6 +80,9 @@ counts! {
     TrunkUp = "trunk_health_changes" { "to=\"up\"" }, "Changes of the health of trunks.";
     TrunkDegraded = "trunk_health_changes" { "to=\"degraded\"" }, "Changes of the health of trunks.";
     TrunkDown = "trunk_health_changes" { "to=\"down\"" }, "Changes of the health of trunks.";
+    RegistrationsMade = "registrations" { "result=\"made\"" }, "Answers to our REGISTERs.";
+    RegistrationsFailed = "registrations" { "result=\"failed\"" }, "Answers to our REGISTERs.";
+    RegistrationsLeft = "registrations" { "result=\"left\"" }, "Answers to our REGISTERs.";
     TrunkNearLimit = "trunk_limits_neared", "Times that a trunk came to 90 % of a limit.";
     RecordsWritten = "records_written", "Call records written to their file.";
     AuditWritten = "audit_lines_written", "Changes written to the audit log.";
@@ -166,6 +169,15 @@ impl Count {
             Health::Up => Count::TrunkUp,
             Health::Degraded => Count::TrunkDegraded,
             Health::Down | Health::Disabled => Count::TrunkDown,
+        }
+    }
+
+    /// The counter of what came of REGISTER.
+    pub fn registered(how: Registered) -> Count {
+        match how {
+            Registered::Yes => Count::RegistrationsMade,
+            Registered::Trying | Registered::Failed => Count::RegistrationsFailed,
+            Registered::No => Count::RegistrationsLeft,
         }
     }
 

@@ -66,6 +66,7 @@ impl Observer {
             Event::Refused { .. } => counters.add(Count::RequestsRefused),
             Event::Shed { load, .. } => counters.add(load.into()),
             Event::TrunkHealth { health, .. } => counters.add(Count::trunk_is(health)),
+            Event::Registration { how, .. } => counters.add(Count::registered(how)),
             Event::TrunkNearLimit { near, .. } => {
                 counters.add_many(Count::TrunkNearLimit, near.into());
             }

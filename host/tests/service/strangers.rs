@@ -176,6 +176,55 @@ fn passwords_are_asked_and_shown() {
     assert_eq!(record["final_code"], 200);
 }
 
+/// T11: we register with the trunk's credentials, an operator sees it, and a stop takes it back.
+#[test]
+fn a_trunk_is_registered_and_unregistered() {
+    let name = "registered";
+    let folder = folder_of(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("password"), PASSWORD).unwrap();
+    let mut host = Host::edited(name, |text| {
+        let keys = "credentials = { user = \"4711\", password_file = \"password\" }\n\
+                    register = { expires = \"10m\", required = true }\nname = \"gw-a\"";
+        text.replace("name = \"gw-a\"", keys)
+    });
+    let first = host.gw.request("REGISTER");
+    let state = |host: &Host| host.get("/v1/trunks").body[1].clone();
+    assert_eq!(state(&host)["registration"]["state"], "registering");
+    assert_eq!(state(&host)["health"], "down");
+    let challenge = "WWW-Authenticate: Digest realm=\"carrier\", nonce=\"n\"\r\n";
+    host.gw.answer_with(&first, 401, "Unauthorized", challenge);
+    let second = host.gw.wait("REGISTER with credentials", |m| {
+        m.start().starts_with("REGISTER ") && m.count("Authorization") == 1
+    });
+    let shown = second.header("Authorization").to_owned();
+    assert!(
+        Credentials::parse(shown.as_bytes())
+            .unwrap()
+            .prove(PASSWORD, "REGISTER")
+    );
+    host.gw.answer_with(&second, 200, "OK", "Expires: 600\r\n");
+    let trunk = host.until("it is registered", |host| {
+        let trunk = state(host);
+        (trunk["registration"]["state"] == "registered").then_some(trunk)
+    });
+    assert_eq!(
+        (&trunk["registration"]["code"], &trunk["health"]),
+        (&200.into(), &"up".into())
+    );
+    let metrics = host.get("/metrics").text;
+    let gauge = "intertrunk_trunk_registered{trunk=\"gw-a\"} 1\n";
+    assert!(metrics.contains(gauge), "{metrics}");
+    assert!(!host.get("/v1/trunks").text.contains(PASSWORD));
+
+    host.signal("-TERM");
+    let last = host.gw.wait("REGISTER that ends it", |m| {
+        m.start().starts_with("REGISTER ") && m.header("Expires") == "0"
+    });
+    host.gw.answer(&last, 200, "OK");
+    assert_eq!(host.ends().code(), Some(0));
+}
+
 /// S3, S14: guessing passwords is counted, for a trunk's own address, too, once it is known to be heard
 /// from there; then it is blocked.
 #[test]

@@ -13,6 +13,7 @@ mod manner;
 mod media;
 mod refer;
 mod referred;
+pub mod registrar;
 mod reliable;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -169,6 +170,8 @@ pub struct Ua {
     pub referred: Referred,
     /// What it answers to OPTIONS of no dialog; nothing if absent.
     pub options: Option<u16>,
+    /// How it answers REGISTER; it is no registrar if absent.
+    pub grants: Option<registrar::Grants>,
     /// What it wants to be shown.
     pub asks: asks::Asks,
     secrets: [String; 3],
@@ -195,6 +198,7 @@ impl Ua {
             refers: false,
             referred: Referred::default(),
             options: Some(200),
+            grants: None,
             asks: asks::Asks::default(),
             secrets: [
                 address.ip().to_string(),
@@ -373,7 +377,7 @@ impl Ua {
             Ok(message) => message,
             Err(fault) => return self.complain(&format!("unreadable: {fault}")),
         };
-        if self.challenges(&message) {
+        if self.challenges(&message) || self.registers(&message) {
             return;
         }
         let call_id = String::from_utf8_lossy(message.call_id()).into_owned();

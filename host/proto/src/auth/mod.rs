@@ -16,6 +16,8 @@ use std::sync::Arc;
 
 use intertrunk_sip::auth::Algorithm;
 
+use crate::trunk::Peer;
+
 /// A password. Shown as nothing wherever something is shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<str>);
@@ -47,6 +49,39 @@ pub struct Login {
     pub password: Secret,
     /// The only realm that gets a proof of it; any if absent.
     pub realm: Option<Arc<str>>,
+}
+
+/// Where we register, and as whom (RFC 3261 §10.2).
+#[derive(Clone, Debug)]
+pub struct Register {
+    /// Our address of record there, a URI.
+    pub aor: Arc<str>,
+    /// Who is asked.
+    pub registrar: Peer,
+    /// User part of our Contact.
+    pub contact_user: Arc<str>,
+    /// For how long, in seconds.
+    pub expires_s: u32,
+    /// The trunk is down while we are not registered.
+    pub required: bool,
+}
+
+impl Register {
+    /// Whether both make the same registration.
+    pub(crate) fn is_same_as(&self, other: &Register) -> bool {
+        let registrar = |it: &Register| (Arc::clone(&it.registrar.uri), it.registrar.transport);
+        (
+            &self.aor,
+            &self.contact_user,
+            self.expires_s,
+            registrar(self),
+        ) == (
+            &other.aor,
+            &other.contact_user,
+            other.expires_s,
+            registrar(other),
+        )
+    }
 }
 
 /// What a trunk's peers have to show before a request of theirs is taken.

@@ -21,6 +21,10 @@ impl B2bua {
                 self.watch_told(trunk, number, &told);
                 continue;
             }
+            if let Owner::Registration(trunk) = owner {
+                self.register_told(trunk, told);
+                continue;
+            }
             let Some(key) = owner.call() else { continue };
             if let Some(call) = self.calls.get_mut(key) {
                 tell(call, told, &mut self.core);
@@ -84,17 +88,17 @@ fn tell(call: &mut Call, told: Told, core: &mut Core) {
         // The call has ended already; that its BYE or CANCEL is over is told below. What is asked of
         // a trunk is no call's.
         Told::Response {
-            owner: Owner::Call(_) | Owner::Trunk(..),
+            owner: Owner::Call(_) | Owner::Trunk(..) | Owner::Registration(_),
             ..
         }
         | Told::TimedOut {
-            owner: Owner::Call(_) | Owner::Trunk(..),
+            owner: Owner::Call(_) | Owner::Trunk(..) | Owner::Registration(_),
         }
         | Told::Unsendable {
-            owner: Owner::Call(_) | Owner::Trunk(..),
+            owner: Owner::Call(_) | Owner::Trunk(..) | Owner::Registration(_),
         }
         | Told::ClientOver {
-            owner: Owner::Trunk(..),
+            owner: Owner::Trunk(..) | Owner::Registration(_),
         } => {}
         Told::Challenged(challenged) => {
             let Some(refused) = call.challenged(*challenged, core) else {
@@ -121,6 +125,6 @@ fn over(call: &mut Call, owner: Owner) {
         Owner::Relay(_, id) => call.relay_over(id),
         Owner::Own(_, leg, cseq) => call.own_over(leg, cseq),
         Owner::Refresh(_, leg) => call.refresh_over(leg),
-        Owner::Call(_) | Owner::Trunk(..) => {}
+        Owner::Call(_) | Owner::Trunk(..) | Owner::Registration(_) => {}
     }
 }

@@ -70,7 +70,7 @@ impl Call {
                 .is_some_and(|timer| timer.refreshing != Refreshing::No),
             // RFC 3261 §22.1: nobody may challenge a CANCEL.
             Owner::Call(_) => *sent.method() != Method::Cancel && self.leg(leg).is_some(),
-            Owner::Trunk(..) => false,
+            Owner::Trunk(..) | Owner::Registration(_) => false,
         }
     }
 
@@ -119,7 +119,7 @@ impl Call {
                     }
                 }
             }
-            Owner::Call(_) | Owner::Trunk(..) => {}
+            Owner::Call(_) | Owner::Trunk(..) | Owner::Registration(_) => {}
         }
     }
 }

@@ -22,6 +22,8 @@ pub(crate) enum Owner {
     Call(CallKey),
     /// OPTIONS to a target of this trunk, by its number.
     Trunk(TrunkId, u64),
+    /// REGISTER for this trunk.
+    Registration(TrunkId),
 }
 
 impl Owner {
@@ -33,7 +35,7 @@ impl Owner {
             | Owner::Own(call, _, _)
             | Owner::Refresh(call, _)
             | Owner::Call(call) => Owner::Call(call),
-            Owner::Trunk(..) => self,
+            Owner::Trunk(..) | Owner::Registration(_) => self,
         }
     }
 
@@ -45,7 +47,7 @@ impl Owner {
             | Owner::Own(call, _, _)
             | Owner::Refresh(call, _)
             | Owner::Call(call) => Some(call),
-            Owner::Trunk(..) => None,
+            Owner::Trunk(..) | Owner::Registration(_) => None,
         }
     }
 }

@@ -12,7 +12,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::tally::{Ended, Sums};
-use super::{Health, Trunk};
+use super::{Health, Registered, Trunk};
 use crate::rng::Rng;
 use crate::target::Target;
 use crate::time::Instant;
@@ -104,6 +104,8 @@ pub struct Soak {
 /// Why a trunk is not well.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ailment {
+    /// We have to be registered there, and are not.
+    Unregistered,
     /// No target answers.
     Silent,
     /// Targets have come back, and none has proved itself yet.
@@ -121,6 +123,7 @@ pub enum Ailment {
 impl fmt::Display for Ailment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Ailment::Unregistered => f.write_str("we are not registered there"),
             Ailment::Silent => f.write_str("no target is up"),
             Ailment::Soaking => f.write_str("its targets were down and are on probation"),
             Ailment::Asr(percent) => write!(f, "{percent} % of calls answered"),
@@ -156,6 +159,10 @@ impl Trunk {
 
     /// How it is by its rules, and why if it is not well.
     pub(crate) fn appraise(&self, now: Instant) -> (Health, Option<Ailment>) {
+        let required = self.register.as_ref().is_some_and(|r| r.required);
+        if required && self.state.registered.how() != Registered::Yes {
+            return (Health::Down, Some(Ailment::Unregistered));
+        }
         let (mut any, mut usable, mut full) = (false, false, false);
         self.each_target(|target| {
             let [down, soaking] = self.ails(target, now);

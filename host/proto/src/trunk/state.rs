@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Trunk;
 use super::rate::Bucket;
+use super::registered::Registration;
 use super::seat::Direction;
 use super::tally::Tally;
 
@@ -84,6 +85,8 @@ pub struct TrunkState {
     pub(super) emergencies: [AtomicU32; 2],
     pub(super) rates: [Bucket; 3],
     pub(super) tally: Tally,
+    /// Our registration there.
+    pub registered: Registration,
     measured: AtomicU8,
     switch: AtomicU8,
     near_limit: AtomicBool,

@@ -5,6 +5,8 @@ use intertrunk_proto::trunk::{Health, Peer, Sums, Trunk, TrunkKind};
 use intertrunk_proto::{Instant, Snapshot};
 use serde::Serialize;
 
+use super::RegistrationView;
+
 /// A trunk with what is true of it at this moment.
 #[derive(Debug, Serialize)]
 pub struct TrunkView<'t> {
@@ -28,6 +30,8 @@ pub struct TrunkView<'t> {
     peers: Vec<&'t str>,
     targets: Vec<TargetView>,
     policy: &'t str,
+    /// Our registration there, if one is wanted.
+    registration: Option<RegistrationView>,
 }
 
 impl<'t> TrunkView<'t> {
@@ -55,6 +59,7 @@ impl<'t> TrunkView<'t> {
             peers: trunk.peers.iter().map(|p| &*p.uri).collect(),
             targets: trunk.peers.iter().flat_map(|p| targets(p, now)).collect(),
             policy: snapshot.policy(trunk.policy).map_or("", |p| &*p.name),
+            registration: RegistrationView::new(trunk, now),
         }
     }
 }

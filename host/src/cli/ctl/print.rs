@@ -16,6 +16,7 @@ pub const TRUNKS: &[Column] = &[
     Column("IN", "/calls_in"),
     Column("OUT", "/calls_out"),
     Column("LIMIT", "/max_calls"),
+    Column("REGISTRATION", "/registration/state"),
     Column("POLICY", "/policy"),
 ];
 
@@ -163,13 +164,13 @@ mod tests {
     #[test]
     fn lists_become_tables() {
         let body = json!([
-            {"name": "gw-a", "kind": "pstn", "health": "up", "state": "enabled", "calls_in": 0, "calls_out": 12},
+            {"name": "gw-a", "kind": "pstn", "health": "up", "state": "enabled", "calls_in": 0, "calls_out": 12, "registration": {"state": "registered"}},
             {"name": "pbx", "kind": "pbx", "health": "down", "state": "draining", "calls_in": 3, "calls_out": 0, "max_calls": 5},
         ]);
         let expected = "\
-TRUNK  KIND  HEALTH  STATE     IN  OUT  LIMIT  POLICY
-gw-a   pstn  up      enabled   0   12   -      -
-pbx    pbx   down    draining  3   0    5      -
+TRUNK  KIND  HEALTH  STATE     IN  OUT  LIMIT  REGISTRATION  POLICY
+gw-a   pstn  up      enabled   0   12   -      registered    -
+pbx    pbx   down    draining  3   0    5      -             -
 ";
         assert_eq!(to_text(&body, TRUNKS), expected);
         assert_eq!(to_text(&json!({"trunks": body}), TRUNKS), expected);

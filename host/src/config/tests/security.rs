@@ -119,6 +119,43 @@ fn doors_for_anybody_differ() {
     assert!(user.contains("the same user as \"a\""), "{user}");
 }
 
+/// T11: where we register, and as whom; what is left out follows from the credentials and the peer.
+#[test]
+fn registrations_are_read() {
+    let file = Password::new("register", "x");
+    let with = |keys: &str| {
+        let login = format!("credentials = {{ user = \"4711\", {} }}\n", file.key());
+        with_trunk(&format!("{login}register = {{ {keys} }}\n"))
+    };
+    let usual = read(&with("required = true")).unwrap();
+    let register = usual.snapshot.trunks[0].register.as_ref().unwrap();
+    assert_eq!(
+        (&*register.aor, &*register.contact_user),
+        ("sip:4711@127.0.0.2", "4711")
+    );
+    assert_eq!((register.expires_s, register.required), (3600, true));
+    assert_eq!(&*register.registrar.uri, "sip:127.0.0.2");
+    let all = "aor = \"sip:me@home\", registrar = \"sip:reg.example.com\", expires = \"10m\", contact_user = \"edge\"";
+    let built = read(&with(all)).unwrap();
+    let register = built.snapshot.trunks[0].register.as_ref().unwrap();
+    assert_eq!(
+        (&*register.aor, &*register.contact_user),
+        ("sip:me@home", "edge")
+    );
+    assert_eq!((register.expires_s, register.required), (600, false));
+    assert_eq!(&*built.named()[0].question.host, "reg.example.com");
+    let none = fault_of(&with_trunk("register = { expires = \"10m\" }\n"));
+    assert!(none.contains("trunk[0].register.aor: missing"), "{none}");
+    for (keys, says) in [
+        ("aor = \"home\"", "no address of record"),
+        ("contact_user = \"a@b\"", "no user of a URI"),
+        ("expires = \"1s\"", "out of range"),
+    ] {
+        let fault = fault_of(&with(keys));
+        assert!(fault.contains(says), "{fault}");
+    }
+}
+
 /// T10, S3, S4, S5: the rules of the node have defaults, and every one can be changed.
 #[test]
 fn rules_of_the_node_are_read() {

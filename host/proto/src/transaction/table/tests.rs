@@ -181,7 +181,9 @@ impl Bench {
             match owner {
                 TimerOwner::Client(key) => table.client_clock(key, at, &mut env),
                 TimerOwner::Server(key) => table.server_clock(key, at, &mut env),
-                TimerOwner::Call(_) | TimerOwner::Trunk(_) => panic!("neither is in this test"),
+                TimerOwner::Call(_) | TimerOwner::Trunk(_) | TimerOwner::Registration(_) => {
+                    panic!("neither is in this test")
+                }
             }
             let ms = at.as_micros() / 1000;
             sent.extend(self.sent().into_iter().map(|word| (ms, word)));

@@ -196,8 +196,8 @@ fn copy_all(from: &Path, to: &Path) -> Result<()> {
     for entry in fs::read_dir(from)? {
         let path = entry?.path();
         let name = path.file_name().context("a directory entry has a name")?;
-        // Packages of their own, and what they have built.
-        if !["target", "fuzz"].iter().any(|skipped| name == *skipped) {
+        // A package of its own, and what was built; a room may be called `target`, too.
+        if name != "fuzz" && !path.join("CACHEDIR.TAG").exists() {
             copy_all(&path, &to.join(name))?;
         }
     }

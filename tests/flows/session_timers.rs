@@ -1,7 +1,9 @@
 //! Flows with session timers (RFC 4028): each leg has its own, and the host is an end of both.
 
+use intertrunk_proto::Transport;
 use intertrunk_proto::trunk::Trunk;
 use intertrunk_sip::{Message, Method, Name};
+use sim::streams::TCP;
 use sim::{Errand, Final, Manner, Mood, Renegotiation, Weather, World, ms};
 
 use super::{call, check, gw_a, world};
@@ -220,4 +222,27 @@ fn interval_too_small_for_the_callee() {
     let asked = said(&w, &Method::Invite, 0, Name::SessionExpires);
     assert_eq!(asked, ["600", "1800"]);
     check("interval_too_small_for_the_callee", &mut w);
+}
+
+/// RFC 4028 §7.3, over a connection, where a transaction is gone with its answer.
+#[test]
+fn interval_too_small_for_the_callee_over_tcp() {
+    let mut w = World::with_trunks(1, Weather::default(), Mood::connect(&["gw-a"]), |trunk| {
+        if &*trunk.name == "gw-a" {
+            trunk.extensions.session_timer_s = Some(600);
+            trunk.peers[0].transport = Transport::Tcp;
+            trunk.also_listen.push(TCP);
+        }
+    });
+    let refusing = Manner {
+        ring: None,
+        last: Final::Refuse(ms(10), 422),
+        lines: &[("Min-SE", "1800")],
+        ..Manner::default()
+    };
+    gw_a(&mut w, refusing);
+    call(&mut w, &Errand::to("1"));
+    let asked = said(&w, &Method::Invite, 0, Name::SessionExpires);
+    assert_eq!(asked, ["600", "1800"]);
+    check("interval_too_small_for_the_callee_over_tcp", &mut w);
 }

@@ -18,6 +18,9 @@ use crate::transaction::{Challenged, ClientKey, Owner, Sending};
 impl Call {
     /// Sends the request again with credentials; gives it back if that is not to be done.
     pub(crate) fn challenged(&mut self, c: Challenged, core: &mut Core) -> Option<Challenged> {
+        if c.response.status() == 422 {
+            return self.ask_for_more(c, core);
+        }
         let sent = Message::parse(c.request.clone()).expect("we have sent it");
         let ours = sent.from_tag().and_then(Token::parse);
         let found = ours.and_then(|tag| core.legs.get(&tag).copied());

@@ -102,7 +102,6 @@ impl Call {
         match code {
             100..=199 => self.provisional(id, response, core),
             200..=299 => self.success(id, response, core),
-            422 if self.ask_for_more(id, response, core) => {}
             _ => self.failed(id, &Ending::of_response(response), core),
         }
         self.rearm(core);

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use intertrunk_sip::{Builder, Message, Method, Name, reply};
 
-use super::attempt::AttemptId;
 use super::bridge::InDialog;
 use super::leg::{Leg, cancel_patience};
 use super::offer::{Negotiation, after_glare};
@@ -21,7 +20,7 @@ use crate::dialog::session_timer::{
     Due, Refreshing, SessionTimer, Terms, is_too_small, print_answer, print_request, takes_update,
     terms_for, terms_in,
 };
-use crate::transaction::{Owner, Sending};
+use crate::transaction::{Challenged, Owner, Sending};
 
 /// Q.850: recovery on timer expiry.
 const TIMER_EXPIRED: u16 = 102;
@@ -249,51 +248,47 @@ impl Call {
     }
 
     /// 422 to the INVITE of an attempt (RFC 4028 §7.3): the same attempt asks once more, for what
-    /// the peer puts up with. False if that is no way out.
-    pub(super) fn ask_for_more(
-        &mut self,
-        id: AttemptId,
-        answer: &Message,
-        core: &mut Core,
-    ) -> bool {
-        let owner = Owner::Attempt(self.key, id);
-        let open = Owner::Call(self.key);
+    /// the peer puts up with. Gives it back if that is no way out.
+    pub(super) fn ask_for_more(&mut self, c: Challenged, core: &mut Core) -> Option<Challenged> {
+        let Owner::Attempt(_, id) = c.owner else {
+            return Some(c);
+        };
         let Some(attempt) = self.attempt_mut(id) else {
-            return false;
+            return Some(c);
         };
         let asked = attempt.leg.trunk.extensions.session_timer_s.unwrap_or(0);
-        let least = answer
-            .u32_header(Name::MinSe)
-            .filter(|least| *least > asked);
-        let (Some(least), Some(client), false, true) = (
-            least,
-            attempt.client,
+        let least = c.response.u32_header(Name::MinSe);
+        let (Some(least), false, true) = (
+            least.filter(|least| *least > asked),
             attempt.asked_again,
             attempt.is_live(),
         ) else {
-            return false;
+            return Some(c);
         };
-        let Some(sent) = core.table.refused_request(client, open) else {
-            return false;
-        };
-        let (flow, branch) = (attempt.leg.dialog.flow(), core.rng.token());
+        let branch = core.rng.token();
         let dialog = &mut attempt.leg.dialog;
-        let bytes = dialog.again(&sent, branch, |b| {
+        let bytes = dialog.again(&c.request, branch, |b| {
             b.header_fmt(Name::SessionExpires, format_args!("{least}"));
             b.header_fmt(Name::MinSe, format_args!("{least}"));
         });
         attempt.asked_again = true;
+        // A CANCEL has to wait for an answer to this one (RFC 3261 §9.1).
+        attempt.answered_at_all = false;
         attempt.invite_cseq = attempt.leg.dialog.last_cseq();
         let client = core.send(Sending {
-            flow,
+            flow: c.flow,
             bytes,
             branch,
             invite: true,
-            owner,
+            owner: c.owner,
         });
+        core.table.tried(client, c.tries);
         attempt.client = Some(client);
         self.open += 1;
-        self.note_request(LegId::B(id), true, &Method::Invite, core);
-        true
+        let leg = LegId::B(id);
+        self.note_response(leg, false, c.response.status(), &Method::Invite, core);
+        self.note_request(leg, true, &Method::Invite, core);
+        self.rearm(core);
+        None
     }
 }

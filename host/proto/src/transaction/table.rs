@@ -181,17 +181,6 @@ impl Table {
         pending.then(|| (client.request.clone(), client.flow, Token(client.branch)))
     }
 
-    /// The INVITE that was answered 422, to be asked again; its transaction has another owner from
-    /// now on.
-    pub(crate) fn refused_request(&mut self, key: ClientKey, owner: Owner) -> Option<Bytes> {
-        let client = self.clients.get_mut(key)?;
-        let request = std::mem::take(&mut client.request);
-        (!request.is_empty()).then(|| {
-            client.owner = owner;
-            request
-        })
-    }
-
     /// How often the request of this transaction has been sent with credentials.
     pub(crate) fn tried(&mut self, key: ClientKey, tries: u8) {
         if let Some(client) = self.clients.get_mut(key) {
@@ -218,10 +207,11 @@ impl Table {
         let Some(client) = self.clients.get_mut(key) else {
             return false;
         };
-        let challenged = matches!(response.status(), 401 | 407) && client.tries < TRIES_MAX;
-        let request = match challenged {
-            true => client.request.clone(),
-            false => Bytes::new(),
+        // On a stream the transaction is gone with its answer, so what may be sent again is handed up.
+        let request = match (response.status(), client.owner) {
+            (401 | 407, _) if client.tries < TRIES_MAX => client.request.clone(),
+            (422, Owner::Attempt(..)) => client.request.clone(),
+            _ => Bytes::new(),
         };
         let step = client.step(input, env);
         if step.ack {

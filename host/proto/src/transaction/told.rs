@@ -70,8 +70,8 @@ pub(crate) struct Sending {
 pub(crate) enum Told {
     /// A response came that is new to the owner.
     Response { owner: Owner, response: Message },
-    /// A 401 or 407 came: the request may be sent again with credentials. No part of the call hears of
-    /// this transaction any more.
+    /// A 401 or 407 came, and the request may be sent again with credentials; or a 422 to an INVITE, and
+    /// it may ask for a longer interval. No part of the call hears of this transaction any more.
     Challenged(Box<Challenged>),
     /// No final response came in time.
     TimedOut { owner: Owner },
@@ -83,7 +83,7 @@ pub(crate) enum Told {
     ServerOver { call: CallKey },
 }
 
-/// A request of ours that its receiver wants credentials for.
+/// A request of ours that its receiver wants otherwise: with credentials, or another interval.
 #[derive(Debug)]
 pub(crate) struct Challenged {
     pub(crate) owner: Owner,

@@ -4,15 +4,16 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use crate::{demo, interop, lint, test};
+use crate::{demo, interop, javascript, lint, test};
 
 /// One step: its name and what runs it.
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 4] = [
+const STEPS: [Step; 5] = [
     ("test", || test::run(&[])),
     ("demo", || demo::run(&[])),
     ("interop", || interop::run(&interop::Args::default())),
+    ("javascript", javascript::run),
     ("lint", lint::run),
 ];
 
@@ -29,7 +30,7 @@ pub fn run() -> Result<()> {
         };
         failed += usize::from(outcome.is_err());
         lines.push(format!(
-            "{name:<8} {:>6.1} s  {verdict}",
+            "{name:<10} {:>6.1} s  {verdict}",
             began.elapsed().as_secs_f32()
         ));
     }

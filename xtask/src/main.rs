@@ -10,6 +10,7 @@ mod conformance;
 mod demo;
 mod fuzz;
 mod interop;
+mod javascript;
 mod lint;
 mod mutate;
 mod test;
@@ -48,6 +49,8 @@ enum Command {
     Interop(interop::Args),
     /// SIPp load through Intertrunk and through Kamailio: CPU, delay and memory of a call
     Bench(bench::Args),
+    /// The policy in JavaScript: built with npm, its cases decided by the host
+    Javascript,
     /// libFuzzer on datagrams, streams, values and whole calls
     Fuzz(fuzz::Args),
     /// Write docs/conformance.md: which test shows which rule
@@ -59,7 +62,7 @@ enum Command {
     },
     /// Formatting and clippy, as CI wants them
     Lint,
-    /// Lint, test, demo and interop, as CI runs them
+    /// Lint, test, demo, interop and the JavaScript policy, as CI runs them
     Ci,
 }
 
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Command::Test { args } => test::run(&args),
         Command::Interop(args) => interop::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Javascript => javascript::run(),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Conformance => conformance::run(),
         Command::Mutate { names } => mutate::run(&names),

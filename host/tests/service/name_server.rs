@@ -81,6 +81,20 @@ impl NameServer {
         self.put(owner, RData::NAPTR(naptr));
     }
 
+    /// A rule of ENUM: `regexp` makes a URI of the number that `owner` stands for.
+    pub fn rule(&self, owner: &str, order: u16, service: &str, regexp: &str) {
+        let text = |text: &str| text.as_bytes().into();
+        let rule = NAPTR::new(
+            order,
+            1,
+            text("u"),
+            text(service),
+            text(regexp),
+            Name::root(),
+        );
+        self.put(owner, RData::NAPTR(rule));
+    }
+
     fn put(&self, owner: &str, data: RData) {
         let record = Record::from_rdata(name(owner), 0, data);
         self.zone.lock().unwrap().records.push(record);

@@ -5,7 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
-use crate::host::{Host, STANDARD, folder_of};
+use crate::host::{DIALPLAN, Host, STANDARD, folder_of};
+use crate::name_server::NameServer;
 
 const PORTABILITY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/policy_portability.wasm"));
 
@@ -99,6 +100,47 @@ fn a_policy_asks_a_database_and_its_answer_is_remembered() {
         why.contains("lnp says of +12065550142: +12069990000"),
         "{why}"
     );
+}
+
+/// R13: ENUM by a name server: the first SIP URI is called; a number without one, or a server that is
+/// silent, costs no call.
+#[test]
+fn a_number_is_asked_for_in_dns() {
+    let server = NameServer::start();
+    let host = Host::edited("enum", |text| {
+        let lookup = "[[lookup]]\nsource = \"dns\"\nprefix = \"+\"\nbecomes = \"called\"\n";
+        std::fs::write(
+            folder_of("enum").join("enum.toml"),
+            DIALPLAN.to_owned() + lookup,
+        )
+        .unwrap();
+        let policy = STANDARD.replace("dialplan.toml", "enum.toml") + "sources = [\"dns\"]\n";
+        let source = "[source.dns]\nkind = \"enum\"\nzone = \"e164.test\"\n";
+        text.replace(STANDARD, &policy) + source + &server.section()
+    });
+    let calls = |number: &str| {
+        let (mut call, _, invite) = host.pbx.call(host.sip, "92065551234", &host.gw);
+        assert_eq!(invite.number(), number);
+        host.pbx.hang_up(&mut call, &host.gw);
+    };
+    calls("+12065551234");
+
+    let owner = "4.3.2.1.5.5.5.6.0.2.1.e164.test";
+    server.rule(owner, 30, "E2U+sip", "!^.*$!sip:+13609999999@last.test!");
+    server.rule(owner, 20, "E2U+sip", r"!^\+1206(.*)$!sip:+1360\1@sip.test!");
+    server.rule(
+        owner,
+        10,
+        "E2U+email:mailto",
+        "!^.*$!mailto:info@mail.test!",
+    );
+    calls("+13605551234");
+    let id = host.records(2)[1]["call_id"].as_str().unwrap().to_owned();
+    let why = host.get(&format!("/v1/calls/{id}/why")).is(200).text;
+    assert!(why.contains("sip:+13605551234@sip.test"), "{why}");
+
+    server.silence(true);
+    calls("+12065551234");
 }
 
 #[test]

@@ -3,9 +3,12 @@
 //! The routers take turns on core 0, SIPp and this program stay on core 1, all on loopback. Absolute
 //! figures hold on no other machine and not even at another hour; ratios within one run do.
 
+mod hostile;
 mod load;
+mod pace;
 mod probe;
 mod proc;
+mod promote;
 mod report;
 mod router;
 
@@ -24,15 +27,22 @@ use router::{Router, Subject};
 
 /// How long, and how hard.
 #[derive(clap::Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Examples:
   cargo xtask bench                           what docs/performance.md quotes, 20 minutes
   cargo xtask bench --rounds 1 --held 0       a first look, 5 minutes
   cargo xtask bench --rate 1000 --calls 20000 busier
+  cargo xtask bench hostile                   what policies that misbehave cost the calls of others
+  cargo xtask bench promote                   what promotions cost the calls
 
 Needs two cores. Kamailio and SIPp are installed if this is Debian and you are root:
-  apt-get install kamailio kamailio-lua-modules sip-tester")]
+  apt-get install kamailio kamailio-lua-modules sip-tester"
+)]
 pub struct Args {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// Rounds in which each router has its turn; fewer than 3 are not to be quoted
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
     rounds: u32,
@@ -45,6 +55,15 @@ pub struct Args {
     /// Calls held up to see what memory one takes; 0 leaves this out
     #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u32).range(0..=10_000))]
     held: u32,
+}
+
+/// Measured without Kamailio.
+#[derive(clap::Subcommand)]
+enum Other {
+    /// Policies that misbehave beside one that does not: setup time of its calls, 6 minutes
+    Hostile(hostile::Args),
+    /// A promotion each second under load: setup time, failed calls, records; 3 minutes
+    Promote(promote::Args),
 }
 
 /// The longest that a finished transaction of either router lives: 64·T1 (RFC 3261 §17.1.1.2,
@@ -70,14 +89,18 @@ pub struct Held {
 /// Builds, measures, prints.
 pub fn run(args: &Args) -> Result<()> {
     sipp::ensure()?;
-    router::ensure_kamailio()?;
     ensure!(
         thread::available_parallelism()?.get() >= 2,
         "two cores are needed: one for the router, one for SIPp"
     );
-    cargo::run(&["build", "--release", "--package", "intertrunk"])?;
+    match &args.other {
+        Some(Other::Hostile(args)) => return hostile::run(args),
+        Some(Other::Promote(args)) => return promote::run(args),
+        None => router::ensure_kamailio()?,
+    }
+    let intertrunk = build(false)?;
     let dir = cargo::scratch_copy("bench", "bench")?;
-    let subjects = router::subjects(release_binary()?);
+    let subjects = router::subjects(intertrunk);
     stay_on_core_1()?;
     eprintln!("load average before: {}", load_average()?);
 
@@ -184,10 +207,14 @@ fn hold(subject: &Subject, args: &Args, dir: &Path) -> Result<Held> {
     })
 }
 
-fn release_binary() -> Result<PathBuf> {
+/// Builds the host, as a service runs it or for everyday work; where it is.
+fn build(everyday: bool) -> Result<PathBuf> {
+    let profile = if everyday { "dev" } else { "release" };
+    cargo::run(&["build", "--profile", profile, "--package", "intertrunk"])?;
     let out = cargo::out_dir()?;
     let target = out.parent().context("a profile's directory has a parent")?;
-    Ok(target.join("release/intertrunk"))
+    let folder = if everyday { "debug" } else { "release" };
+    Ok(target.join(folder).join("intertrunk"))
 }
 
 /// Children inherit it: SIPp needs no word about it.

@@ -18,9 +18,9 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Both parties of the probing calls.
 pub struct Probe {
-    caller: UdpSocket,
-    callee: UdpSocket,
-    placed: u32,
+    pub(super) caller: UdpSocket,
+    pub(super) callee: UdpSocket,
+    pub(super) placed: u32,
 }
 
 impl Probe {
@@ -40,10 +40,7 @@ impl Probe {
         self.placed += 1;
         let last_four = self.placed % 10_000;
         let sent_as = format!("INVITE sip:+1303555{last_four:04}@127.0.0.22:16080");
-        let request = Request {
-            uri: format!("sip:9303555{last_four:04}@{ADDRESS}"),
-            number: self.placed,
-        };
+        let request = Request::new(self.placed);
         let started = Instant::now();
         self.caller.send_to(request.invite().as_bytes(), ADDRESS)?;
         let is_ours = |text: &str| text.starts_with(&sent_as);
@@ -69,12 +66,27 @@ impl Probe {
 }
 
 /// The calling side's own words.
-struct Request {
+pub(super) struct Request {
     uri: String,
     number: u32,
 }
 
 impl Request {
+    /// Those of the call with this number.
+    pub(super) fn new(number: u32) -> Request {
+        let last_four = number % 10_000;
+        Request {
+            uri: format!("sip:9303555{last_four:04}@{ADDRESS}"),
+            number,
+        }
+    }
+
+    /// The number of the call that `text` belongs to.
+    pub(super) fn number_in(text: &str) -> Option<u32> {
+        let (_, id) = text.split_once("\r\nCall-ID: probe-")?;
+        id.split_once('@')?.0.parse().ok()
+    }
+
     fn head(&self, method: &str, to: &str) -> String {
         let Request { uri, number } = self;
         format!(
@@ -88,7 +100,7 @@ impl Request {
         )
     }
 
-    fn invite(&self) -> String {
+    pub(super) fn invite(&self) -> String {
         let sdp = "v=0\r\no=probe 1 1 IN IP4 127.0.0.12\r\ns=-\r\nc=IN IP4 127.0.0.12\r\nt=0 0\r\n\
                    m=audio 30000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n";
         format!(
@@ -100,7 +112,7 @@ impl Request {
     }
 
     /// In the INVITE's own transaction (RFC 3261 §17.1.1.3), to the tag of the refusal.
-    fn ack(&self, refusal: &str) -> String {
+    pub(super) fn ack(&self, refusal: &str) -> String {
         let to = headers(refusal, &["to"]).trim_end().to_owned();
         format!("{}Content-Length: 0\r\n\r\n", self.head("ACK", &to))
     }
@@ -142,7 +154,7 @@ fn receive(
 }
 
 /// An answer to `invite`, its headers as they came (RFC 3261 §8.2.6.2).
-fn answer(invite: &str, status: &str) -> String {
+pub(super) fn answer(invite: &str, status: &str) -> String {
     let back = headers(invite, &["via", "record-route", "from", "call-id", "cseq"]);
     let to = headers(invite, &["to"]);
     format!(

@@ -90,7 +90,7 @@ fn delays(turns: &[Turn]) -> String {
 }
 
 /// The value that `percent` of the sorted ones do not exceed.
-fn quantile(sorted: &[Duration], percent: usize) -> Option<Duration> {
+pub(super) fn quantile(sorted: &[Duration], percent: usize) -> Option<Duration> {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.checked_sub(1)?).copied()
 }

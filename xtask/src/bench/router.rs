@@ -28,6 +28,18 @@ pub struct Subject {
     arguments: &'static [&'static str],
 }
 
+impl Subject {
+    /// This host, with these arguments.
+    pub fn intertrunk(program: PathBuf, arguments: &'static [&'static str]) -> Subject {
+        Subject {
+            name: "Intertrunk, Wasm policy",
+            callee: "behind-b2bua.xml",
+            program,
+            arguments,
+        }
+    }
+}
+
 /// The one that others are compared with.
 pub const REFERENCE: &str = "Kamailio, KEMI Lua";
 
@@ -40,12 +52,7 @@ pub fn subjects(intertrunk: PathBuf) -> [Subject; 4] {
         arguments,
     };
     [
-        Subject {
-            name: "Intertrunk, Wasm policy",
-            callee: "behind-b2bua.xml",
-            program: intertrunk,
-            arguments: &["run", "-c", "intertrunk.toml"],
-        },
+        Subject::intertrunk(intertrunk, &["run", "-c", "intertrunk.toml"]),
         kamailio(
             REFERENCE,
             &["-DD", "-E", "-m", "512", "-f", "kamailio-lua.cfg"],

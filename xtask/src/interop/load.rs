@@ -148,7 +148,7 @@ fn run(world: &World) -> Result<Vec<Outcome>> {
 
 /// The standard policy twice: as built, and with a custom section added, which makes it another
 /// module (another SHA-256) that decides the same.
-fn two_builds(intertrunk: &Path, dir: &Path) -> Result<[Vec<u8>; 2]> {
+pub fn two_builds(intertrunk: &Path, dir: &Path) -> Result<[Vec<u8>; 2]> {
     let out = dir.join("standard.wasm");
     build_policy(intertrunk, "policies/intertrunk-standard", &out)?;
     let first = fs::read(&out).with_context(|| format!("{} was not built", out.display()))?;

@@ -9,7 +9,7 @@ mod baresip;
 mod cases;
 mod certs;
 mod control;
-mod http;
+pub mod http;
 mod kamailio;
 mod load;
 mod phone;
@@ -26,6 +26,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::cargo;
+
+pub use load::two_builds;
 
 /// Where the host under test listens, in each group.
 const HOST: &str = "127.0.0.1:15060";
@@ -197,7 +199,7 @@ fn report(
 }
 
 /// Builds the policy in `source`, below the root of the workspace, into the file `out`.
-fn build_policy(intertrunk: &Path, source: &str, out: &Path) -> Result<()> {
+pub fn build_policy(intertrunk: &Path, source: &str, out: &Path) -> Result<()> {
     let mut build = Command::new(intertrunk);
     build
         .args(["policy", "build"])

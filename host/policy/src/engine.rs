@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 use crate::bindings::Policy;
+use crate::cache::Cache;
 use crate::fault::LoadFault;
 use crate::imports::Guest;
 use crate::program::Code;
@@ -26,16 +27,20 @@ const KEEP_RESIDENT_BYTES: usize = 1 << 20;
 /// The wasmtime engine with its linker and ticker. Clones are the same engine; the threads stop
 /// when the last is dropped.
 #[derive(Clone)]
-pub struct Engine(Arc<Shared>);
+pub struct Engine {
+    shared: Arc<Shared>,
+    /// The last generation of each policy.
+    generations: Arc<Mutex<HashMap<Arc<str>, u64>>>,
+}
 
 struct Shared {
     wasm: wasmtime::Engine,
     linker: Linker<Guest>,
     refills: Sender<Refill>,
     runners: AtomicUsize,
-    generations: Mutex<HashMap<Arc<str>, u64>>,
     /// What is compiled and in use, by the module's SHA-256.
     compiled: Mutex<HashMap<String, Weak<Code>>>,
+    cache: Option<Cache>,
     ticker: Arc<Ticker>,
     /// Its disconnection stops the ticker.
     _ticking: Sender<()>,
@@ -47,44 +52,66 @@ impl Engine {
     /// # Errors
     /// If the machine cannot run compiled WebAssembly, or gives no thread.
     pub fn new() -> Result<Engine, LoadFault> {
+        Engine::with_cache(None)
+    }
+
+    /// The same, with compiled code kept on disk if there is a cache.
+    ///
+    /// # Errors
+    /// Those of [`Engine::new`].
+    pub fn with_cache(cache: Option<Cache>) -> Result<Engine, LoadFault> {
         let fault = |error: wasmtime::Error| LoadFault::Engine(format!("{error:#}"));
         let no_thread = |error| LoadFault::Engine(format!("no thread can be started: {error}"));
         // A machine with a small address space cannot reserve the pool; mapping memories one by one
         // works there too, only slower.
-        let wasm = wasmtime::Engine::new(config().allocation_strategy(pool()))
-            .or_else(|_| wasmtime::Engine::new(&config()))
+        let mut config = config();
+        config.cache(cache.as_ref().map(Cache::wasmtime));
+        let wasm = wasmtime::Engine::new(config.clone().allocation_strategy(pool()))
+            .or_else(|_| wasmtime::Engine::new(&config))
             .map_err(fault)?;
         let mut linker = Linker::new(&wasm);
         Policy::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest).map_err(fault)?;
         let (ticker, ticking) = Ticker::start(wasm.clone()).map_err(no_thread)?;
-        Ok(Engine(Arc::new(Shared {
+        let shared = Shared {
             ticker,
             _ticking: ticking,
             refills: spare::start().map_err(no_thread)?,
             runners: AtomicUsize::new(0),
-            generations: Mutex::default(),
             compiled: Mutex::default(),
+            cache,
             linker,
             wasm,
-        })))
+        };
+        Ok(Engine {
+            shared: Arc::new(shared),
+            generations: Arc::default(),
+        })
+    }
+
+    /// The same engine for generations that never decide: they are numbered by themselves.
+    pub fn aside(&self) -> Engine {
+        Engine {
+            shared: Arc::clone(&self.shared),
+            generations: Arc::default(),
+        }
     }
 
     pub(crate) fn wasm(&self) -> &wasmtime::Engine {
-        &self.0.wasm
+        &self.shared.wasm
     }
 
     pub(crate) fn linker(&self) -> &Linker<Guest> {
-        &self.0.linker
+        &self.shared.linker
     }
 
     /// What interrupts guests.
     pub(crate) fn ticker(&self) -> &Arc<Ticker> {
-        &self.0.ticker
+        &self.shared.ticker
     }
 
     /// Where to ask for spare instances.
     pub(crate) fn refills(&self) -> Sender<Refill> {
-        self.0.refills.clone()
+        self.shared.refills.clone()
     }
 
     /// The code of the module with this hash: that of another policy or generation, or else what
@@ -95,7 +122,7 @@ impl Engine {
         compile: impl FnOnce() -> Result<Code, LoadFault>,
     ) -> Result<Arc<Code>, LoadFault> {
         let compiled = || {
-            self.0
+            self.shared
                 .compiled
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -111,10 +138,23 @@ impl Engine {
         Ok(code)
     }
 
+    /// Compiles a component, or takes it from the cache.
+    pub(crate) fn compile(&self, component: &[u8]) -> wasmtime::Result<Component> {
+        let compile = || Component::from_binary(self.wasm(), component);
+        match &self.shared.cache {
+            Some(cache) => cache.around(compile),
+            None => compile(),
+        }
+    }
+
+    /// The cache of compiled code, if there is one.
+    pub fn cache(&self) -> Option<&Cache> {
+        self.shared.cache.as_ref()
+    }
+
     /// The next generation of the policy `name`, counted from 1 over all slots of that name.
     pub(crate) fn next_generation(&self, name: &Arc<str>) -> u64 {
         let mut generations = self
-            .0
             .generations
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
@@ -125,15 +165,15 @@ impl Engine {
 
     /// How many runners there are: as many instances of a generation are wanted at once.
     pub(crate) fn runners(&self) -> usize {
-        self.0.runners.load(Ordering::Relaxed)
+        self.shared.runners.load(Ordering::Relaxed)
     }
 
     pub(crate) fn add_runner(&self) {
-        self.0.runners.fetch_add(1, Ordering::Relaxed);
+        self.shared.runners.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn remove_runner(&self) {
-        self.0.runners.fetch_sub(1, Ordering::Relaxed);
+        self.shared.runners.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -15,6 +15,7 @@
 mod access;
 mod bindings;
 pub mod build;
+mod cache;
 mod canary;
 pub mod cases;
 mod convert;
@@ -41,6 +42,7 @@ mod spare;
 mod ticker;
 mod world;
 
+pub use cache::{Cache, CacheFault, CacheRules};
 pub use canary::{CanaryRules, CanaryStatus, Score, Sticky, Withdrawn};
 pub use decision::{Decision, Reply};
 pub use difference::{Comparison, Example, Group};

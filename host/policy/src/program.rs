@@ -149,7 +149,8 @@ fn configure(instance: &mut Instance, settings: &str) -> Result<(), LoadFault> {
 
 impl Code {
     fn compile(engine: &Engine, component: &[u8]) -> Result<Code, LoadFault> {
-        let component = Component::from_binary(engine.wasm(), component)
+        let component = engine
+            .compile(component)
             .map_err(|error| LoadFault::Compile(format!("{error:#}")))?;
         // Else the first instance would pay for it; one that cannot be made is made there again.
         let _ = component.initialize_copy_on_write_image();

@@ -417,6 +417,18 @@ fn metrics(node: &Node) -> Result<Reply, Refusal> {
         let live = slot.live().map_or(0, |live| live.info().generation);
         metrics::sample(&mut text, "intertrunk_policy_generation", &labels, live);
     }
+    if let Some(cache) = node.code_cache() {
+        const NAME: &str = "intertrunk_policy_code_total";
+        metrics::head(
+            &mut text,
+            NAME,
+            "counter",
+            "Modules by where their code came from.",
+        );
+        for (from, count) in [("cache", cache.hits()), ("compiler", cache.misses())] {
+            metrics::sample(&mut text, NAME, &format!("from=\"{from}\""), count as u64);
+        }
+    }
     Ok(Reply::Text(text))
 }
 

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use intertrunk_policy::CacheRules;
 use intertrunk_proto::{ListenerId, PolicyId, Snapshot, TrunkId};
 
 use super::dns::PeerName;
@@ -94,6 +95,10 @@ pub fn build(source: &Source<'_>, file: &File, interner: &mut Interner) -> Optio
         audit: file.audit_file.as_deref().map(|it| source.beside(it)),
         sha256: source.sha256(),
         state: file.state_dir.as_deref().map(|dir| source.beside(dir)),
+        cache: file.cache.as_ref().map(|entry| CacheRules {
+            dir: source.beside(&entry.dir),
+            max_bytes: entry.max_bytes as u64,
+        }),
         journal: file.journal.as_ref().map(|entry| JournalRules {
             dir: source.beside(&entry.dir),
             file_bytes: entry.file_bytes as u64,

@@ -39,6 +39,7 @@ pub struct File {
     pub cdr_dir: Option<String>,
     pub audit_file: Option<String>,
     pub state_dir: Option<String>,
+    pub cache: Option<CacheEntry>,
     pub journal: Option<JournalEntry>,
     pub dns: DnsEntry,
     pub emergency: EmergencyEntry,
@@ -121,6 +122,12 @@ pub struct JournalEntry {
     pub files: usize,
 }
 
+/// `[cache]`
+pub struct CacheEntry {
+    pub dir: String,
+    pub max_bytes: usize,
+}
+
 /// `[admin]`
 pub struct AdminEntry {
     pub listen: Option<At<SocketAddr>>,
@@ -162,6 +169,7 @@ pub fn read(source: &Source<'_>) -> Option<File> {
         state_dir: root
             .section("state")
             .and_then(|s| dir(s, "write dir = \"/var/lib/intertrunk\"")),
+        cache: root.section("cache").and_then(cache),
         journal: root.section("journal").and_then(journal),
         dns: root
             .section("dns")
@@ -443,6 +451,17 @@ fn signing(s: Section<'_>) -> Vec<At<String>> {
     let keys = s.required("keys", KEYS, s.list("keys", value::text));
     s.finish();
     keys.unwrap_or_default()
+}
+
+fn cache(s: Section<'_>) -> Option<CacheEntry> {
+    const REMEDY: &str = "write dir = \"/var/cache/intertrunk\"";
+    let dir = s.required("dir", REMEDY, s.parsed("dir", value::text));
+    let max_bytes = s.parsed("max", value::size(1 << 20..=1 << 40));
+    s.finish();
+    Some(CacheEntry {
+        dir: dir?.value,
+        max_bytes: max_bytes.map_or(64 << 20, |at| at.value),
+    })
 }
 
 fn journal(s: Section<'_>) -> Option<JournalEntry> {

@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use intertrunk_cases::Suite;
-use intertrunk_policy::Options;
+use intertrunk_policy::{CacheRules, Options};
 use intertrunk_proto::blocking::BlockRules;
 use intertrunk_proto::{PolicyId, Snapshot};
 
@@ -86,6 +86,8 @@ pub struct Built {
     pub sha256: String,
     /// Folder of what a restart begins with; it begins anew if absent.
     pub state: Option<PathBuf>,
+    /// Folder of compiled policies; each start compiles them if absent.
+    pub cache: Option<CacheRules>,
     /// Where decisions are kept for replay; none are if absent.
     pub journal: Option<JournalRules>,
     /// Keys that are right but have no effect, and the like.

@@ -10,7 +10,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use intertrunk_policy::{
-    CanaryRules, GenerationInfo, LoadFault, Slot, SlotFault, SlotStatus, World,
+    CacheRules, CanaryRules, GenerationInfo, LoadFault, Slot, SlotFault, SlotStatus, World,
 };
 use intertrunk_proto::{Listener, PolicyId};
 use serde::Serialize;
@@ -47,6 +47,7 @@ pub(super) struct State {
     shards: u16,
     admin: Option<Admin>,
     cdr: Option<PathBuf>,
+    cache: Option<CacheRules>,
     journal: Option<JournalRules>,
     audit: Option<PathBuf>,
     /// Runs once a peer is known by its name.
@@ -155,6 +156,7 @@ impl State {
             shards: built.shards,
             admin: built.admin,
             cdr: built.cdr,
+            cache: built.cache,
             journal: built.journal,
             audit: built.audit,
             resolver,
@@ -512,6 +514,7 @@ pub(super) fn until_restart(state: &State, built: &Built) -> impl Iterator<Item 
     let shards = state.shards != built.shards;
     let admin = state.admin != built.admin;
     let cdr = state.cdr != built.cdr;
+    let cache = state.cache != built.cache;
     let journal = state.journal != built.journal;
     let audit = state.audit != built.audit;
     let kept = state.kept.as_ref().map(|it| &it.0) != built.state.as_ref();
@@ -519,6 +522,7 @@ pub(super) fn until_restart(state: &State, built: &Built) -> impl Iterator<Item 
         shards.then_some("`node.shards` changes with the next start"),
         admin.then_some("`admin` changes with the next start"),
         cdr.then_some("`cdr` changes with the next start"),
+        cache.then_some("`cache` changes with the next start"),
         journal.then_some("`journal` changes with the next start"),
         audit.then_some("`audit` changes with the next start"),
         kept.then_some("`state` changes with the next start"),

@@ -21,7 +21,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use intertrunk_policy::{Engine, LoadFault, Slot, World};
+use intertrunk_policy::{Cache, CacheFault, Engine, LoadFault, Slot, World};
 use intertrunk_proto::{CallId, CallView, Listener, PolicyId, Record, Snapshot};
 use mio::{Poll, Token};
 
@@ -67,6 +67,9 @@ pub enum NodeFault {
     /// The engine of policies.
     #[error("policies cannot run on this machine: {0}")]
     Engine(LoadFault),
+    /// The folder of compiled code.
+    #[error("compiled policies cannot be kept: {0}")]
+    Cache(#[from] CacheFault),
     /// The policies.
     #[error("{0}")]
     Policies(Faults),
@@ -122,7 +125,8 @@ impl Node {
     pub fn start(built: Built, options: NodeOptions) -> Result<Node, NodeFault> {
         let clock = Clock::start();
         let bound = transport::bind(&built.snapshot.listeners, built.shards)?;
-        let engine = Engine::new().map_err(NodeFault::Engine)?;
+        let cache = built.cache.as_ref().map(Cache::open).transpose()?;
+        let engine = Engine::with_cache(cache).map_err(NodeFault::Engine)?;
         let running = Arc::new(load(&built, &bound.listeners, &engine, clock)?);
         let mut resolver = None;
         change::follow(&mut resolver, &built)?;
@@ -242,6 +246,11 @@ impl Node {
     /// Where changes are written down.
     pub fn audit(&self) -> &Audit {
         &self.audit
+    }
+
+    /// Where compiled policies are kept, if they are.
+    pub fn code_cache(&self) -> Option<&Cache> {
+        self.engine.cache()
     }
 
     /// Whom nobody listens to.

@@ -1,6 +1,9 @@
 //! What was live before a restart is live after it.
 
-use crate::host::{DIALPLAN, EXTENSIONS, Host, STANDARD, STANDARD_WASM};
+use std::fs::{self, DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+
+use crate::host::{DIALPLAN, EXTENSIONS, Host, STANDARD, STANDARD_WASM, command};
 
 const STATE: &str = "\n[state]\ndir = \"state\"\n";
 
@@ -64,8 +67,8 @@ fn without_a_folder_nothing_is_kept() {
 fn another_module_in_the_configuration_wins() {
     let module = "module = \"mine.wasm\"\ndeadline = \"5s\"\n";
     let folder = crate::host::folder_of("reconfigured");
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("mine.wasm"), EXTENSIONS).unwrap();
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("mine.wasm"), EXTENSIONS).unwrap();
     let mut host = Host::edited("reconfigured", |text| {
         text.replace(STANDARD, module) + STATE
     });
@@ -78,7 +81,7 @@ fn another_module_in_the_configuration_wins() {
     assert_eq!(staged["sha256"], live(&host).0);
 
     let newest = [EXTENSIONS, &[0, 2, 1, b'y']].concat();
-    std::fs::write(folder.join("mine.wasm"), newest).unwrap();
+    fs::write(folder.join("mine.wasm"), newest).unwrap();
     let warnings = host.restarted();
     assert!(warnings[0].contains("has changed since"), "{warnings:?}");
     let (now, previous) = live(&host);
@@ -94,14 +97,14 @@ fn damage_is_told_and_nothing_more() {
     let (configured, _) = live(&host);
     promoted(&host);
     let state = host.folder.join("state");
-    let files = std::fs::read_dir(&state).unwrap();
+    let files = fs::read_dir(&state).unwrap();
     let mut files = files.map(|file| file.unwrap().path());
     let module = files
         .find(|path| path.extension().unwrap() == "wasm")
         .unwrap();
 
-    let whole = std::fs::read(&module).unwrap();
-    std::fs::write(&module, &whole[..whole.len() / 2]).unwrap();
+    let whole = fs::read(&module).unwrap();
+    fs::write(&module, &whole[..whole.len() / 2]).unwrap();
     let warnings = host.restarted();
     assert!(
         warnings[0].contains("is not what was staged"),
@@ -109,12 +112,12 @@ fn damage_is_told_and_nothing_more() {
     );
     assert_eq!(live(&host), (configured.clone(), None));
 
-    std::fs::remove_file(&module).unwrap();
+    fs::remove_file(&module).unwrap();
     let warnings = host.restarted();
     assert!(warnings[0].contains("cannot be read"), "{warnings:?}");
 
     let index = state.join("policies.json");
-    let text = std::fs::read_to_string(&index).unwrap();
+    let text = fs::read_to_string(&index).unwrap();
     for (damaged, told) in [
         ("{\"version\": 1, \"polic", "EOF while parsing"),
         ("", "EOF while parsing"),
@@ -123,7 +126,7 @@ fn damage_is_told_and_nothing_more() {
             "of version 2",
         ),
     ] {
-        std::fs::write(&index, damaged).unwrap();
+        fs::write(&index, damaged).unwrap();
         let warnings = host.restarted();
         assert!(warnings[0].contains(told), "{warnings:?}");
         assert_eq!(live(&host), (configured.clone(), None));
@@ -143,10 +146,40 @@ fn settings_are_always_those_of_the_file() {
     let promoted = host.post("/v1/policies/main/promote", b"").is(200).body;
     host.post("/v1/policies/main/stage", STANDARD_WASM).is(200);
     let changed = DIALPLAN.replace("to = '+1$1'", "to = '+1999$1'");
-    std::fs::write(host.folder.join("dialplan.toml"), changed).unwrap();
+    fs::write(host.folder.join("dialplan.toml"), changed).unwrap();
     assert_eq!(host.restarted(), [""; 0]);
     assert_eq!(live(&host).0, promoted["sha256"]);
     let (mut call, _, invite) = host.pbx.call(host.sip, "92065551234", &host.gw);
     assert_eq!(invite.number(), "+19992065551234");
     host.pbx.hang_up(&mut call, &host.gw);
+}
+
+/// A restart takes compiled code from its folder, and does not come about where others can write.
+#[test]
+fn compiled_code_survives_a_restart() {
+    // Not below the target directory, which a umask may leave open to a group.
+    let dir = std::env::temp_dir().join(format!("intertrunk-code-{}", std::process::id()));
+    DirBuilder::new().mode(0o700).create(&dir).unwrap();
+    let cache = format!("\n[cache]\ndir = \"{}\"\n", dir.display());
+    let mut host = Host::start("code", 1, &cache);
+    let came_from = |host: &Host, from: &str| {
+        let metrics = host.get("/metrics").is(200).text;
+        let line = format!("intertrunk_policy_code_total{{from=\"{from}\"}} 1\n");
+        assert!(metrics.contains(&line), "{metrics}");
+    };
+    came_from(&host, "compiler");
+    assert_eq!(host.restarted(), [""; 0]);
+    came_from(&host, "cache");
+    let (mut call, _, _) = host.pbx.call(host.sip, "92065551234", &host.gw);
+    host.pbx.hang_up(&mut call, &host.gw);
+
+    fs::set_permissions(&dir, Permissions::from_mode(0o777)).unwrap();
+    let refused = command(&host.folder).output().unwrap();
+    assert!(!refused.status.success());
+    let said = String::from_utf8_lossy(&refused.stderr) + String::from_utf8_lossy(&refused.stdout);
+    assert!(
+        said.contains(&format!("run `chmod go-w {}`", dir.display())),
+        "{said}"
+    );
+    fs::remove_dir_all(&dir).unwrap();
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bounds;
+mod cache;
 mod decide;
 mod evidence;
 mod guests;

@@ -69,8 +69,8 @@ impl Node {
         let snapshot = with_listeners(&built.snapshot, &self.listeners);
         let live = Live::new(snapshot, Arc::clone(&built.tables), self.clock);
         let world: Arc<dyn World> = Arc::new(live);
-        let staged =
-            staging::stage_all(&self.engine, &built, &world).map_err(ChangeFault::Config)?;
+        let engine = self.engine.aside();
+        let staged = staging::stage_all(&engine, &built, &world).map_err(ChangeFault::Config)?;
         let mut changes = Vec::from_iter(Change::of(&path, &state.text, &built.text));
         let mut policies = Vec::new();
         for source in &built.policies {

@@ -210,8 +210,13 @@ fn a_reload_can_be_reviewed_before_it_is_made() {
     assert_eq!(invite.number(), "+12065551234");
     host.pbx.hang_up(&mut call, &host.gw);
 
-    // Committed, there is nothing left to review.
+    // Committed, there is nothing left to review, and generations are those that were made.
     host.post("/v1/reload", b"").is(200);
+    let policies = host.get("/v1/policies").body;
+    assert_eq!(
+        (&staged, &policies[0]["live"]["generation"]),
+        (&2.into(), &3.into())
+    );
     let nothing = host.get("/v1/review").is(200).body;
     assert_eq!(nothing["changes"], serde_json::json!([]), "{nothing}");
 

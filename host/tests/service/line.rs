@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 
+use crate::phone::PATIENCE;
+
 /// How long one connection is listened to before the next one has its turn.
 const GLANCE: Duration = Duration::from_millis(2);
 
@@ -275,8 +277,17 @@ impl Link {
             Some(tls) => {
                 tls.writer().write_all(bytes).unwrap();
                 self.turn_tls();
+                // Nobody else turns it while another telephone is waited for.
+                let give_up = Instant::now() + PATIENCE;
+                while self.open && self.shakes_hands() && Instant::now() < give_up {
+                    self.turn_tls();
+                }
             }
         }
+    }
+
+    fn shakes_hands(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
     }
 
     fn listen(&mut self) {

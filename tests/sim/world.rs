@@ -440,7 +440,7 @@ impl World {
         }
         let generation = answer.pin.as_ref().map_or(0, |p| p.generation);
         let in_time = self.reference.as_mut().is_none_or(|reference| {
-            reference.decided(&question.call_id, &answer.outcome, generation)
+            reference.decided(&question.call_id, &answer.outcome, generation, &self.states)
         });
         let (before, events) = (self.transmitted, self.events.len());
         let answer = Box::new(answer);
@@ -482,7 +482,7 @@ impl World {
         if let Some(reference) = &mut self.reference
             && let Ok(message) = Message::parse(bytes.clone())
         {
-            reference.said(to, &message, self.now);
+            reference.said(to, &message, &self.states, self.now);
             if unsendable.is_some() {
                 reference.not_sent(&message);
             }

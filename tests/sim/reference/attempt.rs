@@ -21,8 +21,8 @@ pub(super) struct Attempt {
     pub(super) callee: String,
     pub(super) caller: String,
     pub(super) sent: Instant,
-    /// Which plan, and which group of it.
-    pub(super) turn: (u8, u8),
+    /// Which plan, whether behind all that are well, and which group.
+    pub(super) turn: (u8, bool, u8),
     /// Time without 18x, and time of ringing, before the next may be tried.
     pub(super) no_progress: Duration,
     pub(super) ring: Duration,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use intertrunk_proto::Instant;
 use intertrunk_proto::ask::{Candidate, Verdict, WhenExhausted};
+use intertrunk_proto::trunk::Health;
 use intertrunk_sip::{Message, Method};
 
 use super::attempt::{Attempt, Fork, PATIENCE};
@@ -34,9 +35,10 @@ pub(super) struct Call {
     /// The question that is open, until when.
     question: Option<Instant>,
     pub(super) plans: u8,
-    plan: Vec<Candidate>,
-    /// What the plan had tried.
-    next: usize,
+    /// What is left of the plan, in order, and whose trunk is not well.
+    plan: Vec<(Candidate, bool)>,
+    /// Of those passed over, those that are not well: they may have their turn after all others (F3).
+    put_off: Vec<Candidate>,
     /// Trunks that a 3xx names, in its order.
     places: Option<Vec<Candidate>>,
     /// Code that the policy refused with.
@@ -65,6 +67,20 @@ pub(super) struct Call {
 
 /// A 2xx that waits for its ACK: its CSeq, and since when.
 type Unacked = (u32, Instant);
+
+/// The health of a trunk by its name.
+pub(super) type Healths<'a> = &'a dyn Fn(&str) -> Health;
+
+/// Groups one after the other.
+fn in_order(candidates: Vec<Candidate>, health: Healths<'_>) -> Vec<(Candidate, bool)> {
+    let with_health = |c: Candidate| {
+        let is_ill = health(&c.trunk) == Health::Degraded;
+        (c, is_ill)
+    };
+    let mut plan: Vec<_> = candidates.into_iter().map(with_health).collect();
+    plan.sort_by_key(|(c, _)| c.group);
+    plan
+}
 
 /// Whether a side may be sent a BYE: what we have sent it is acknowledged, or never will be
 /// (RFC 3261 §15).
@@ -109,7 +125,7 @@ impl Call {
             question: None,
             plans: 0,
             plan: Vec::new(),
-            next: 0,
+            put_off: Vec::new(),
             places: None,
             rejected: None,
             generation: 0,
@@ -171,7 +187,12 @@ impl Call {
         self.question.is_some()
     }
 
-    pub(super) fn decided(&mut self, outcome: &Outcome, generation: u64) -> bool {
+    pub(super) fn decided(
+        &mut self,
+        outcome: &Outcome,
+        generation: u64,
+        health: Healths<'_>,
+    ) -> bool {
         let in_time = self.told.is_none() && self.question.is_some();
         self.question = None;
         if !in_time {
@@ -179,12 +200,12 @@ impl Call {
         }
         self.generation = generation;
         self.plans += 1;
-        (self.plan, self.next, self.rejected) = (Vec::new(), 0, None);
+        (self.plan, self.rejected) = (Vec::new(), None);
+        self.put_off.clear();
         self.places = None;
         match outcome {
             Ok(Verdict::Connect(plan)) => {
-                self.plan.clone_from(&plan.candidates);
-                self.plan.sort_by_key(|c| c.group);
+                self.plan = in_order(plan.candidates.clone(), health);
                 let again = plan.when_exhausted == WhenExhausted::AskAgain;
                 self.rejected = again.then_some(0);
             }
@@ -299,7 +320,7 @@ impl Call {
     // ---- the called sides ----
 
     /// The host dials: is it this candidate's turn?
-    pub(super) fn dials(&mut self, mut attempt: Attempt, now: Instant) {
+    pub(super) fn dials(&mut self, mut attempt: Attempt, health: Healths<'_>, now: Instant) {
         self.must(!self.gave_up, "K1: dialled for a caller who gave up");
         self.must(
             self.told.is_none(),
@@ -308,17 +329,15 @@ impl Call {
         let name = TRUNKS.get(attempt.trunk).map_or("?", |t| t.0);
         // A redirection makes a plan of its own; whatever was left of the old one is gone.
         if let Some(places) = self.places.take() {
-            (self.plan, self.next) = (places, 0);
+            self.plan = in_order(places, health);
+            self.put_off.clear();
             self.plans += 1;
         }
-        let rest = self.plan.iter().skip(self.next);
-        let Some(place) = rest.into_iter().position(|c| c.trunk == name) else {
+        let Some((is_last, candidate)) = self.takes(name) else {
             self.breaks(format!("dialled {name}, which the plan does not have"));
             return self.attempts.push(attempt);
         };
-        let candidate = &self.plan[self.next + place];
-        self.next += place + 1;
-        attempt.turn = (self.plans, candidate.group);
+        attempt.turn = (self.plans, is_last, candidate.group);
         let ms = |ms: u32| Duration::from_millis(u64::from(ms));
         attempt.no_progress = candidate.no_progress_ms.map_or(Duration::from_secs(10), ms);
         attempt.ring = candidate.ring_ms.map_or(Duration::from_secs(180), ms);
@@ -332,6 +351,20 @@ impl Call {
             before.over.get_or_insert(now);
         }
         self.attempts.push(attempt);
+    }
+
+    /// The next candidate on this trunk, and whether it was put off. Those before it are passed over.
+    fn takes(&mut self, trunk: &str) -> Option<(bool, Candidate)> {
+        if let Some(place) = self.plan.iter().position(|(c, _)| c.trunk == trunk) {
+            let mut passed = self.plan.drain(..=place);
+            let (candidate, _) = passed.next_back()?;
+            let ill = passed.filter_map(|(c, is_ill)| is_ill.then_some(c));
+            self.put_off.extend(ill);
+            return Some((false, candidate));
+        }
+        let place = self.put_off.iter().position(|c| c.trunk == trunk)?;
+        let candidate = self.put_off.drain(..=place).next_back()?;
+        Some((true, candidate))
     }
 
     pub(super) fn heard_of_callee(&mut self, leg: usize, message: &Message, now: Instant) {
@@ -543,7 +576,7 @@ impl Call {
             let what = format!("{heard:?} became {told}");
             // The next candidate's trunk may be full, or out of reach.
             let unsendable = self.attempts.iter().any(|a| a.unsendable);
-            let left = self.next < self.plan.len() || self.places.is_some();
+            let left = !self.plan.is_empty() || !self.put_off.is_empty() || self.places.is_some();
             // A policy is asked what to make of a redirection only so often.
             let asked_enough = told == 500 && self.places.is_some();
             let full = (told == 503 && (left || unsendable)) || asked_enough;

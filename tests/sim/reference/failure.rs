@@ -41,7 +41,7 @@ pub(super) fn class_of(attempt: &Attempt) -> u16 {
     }
 }
 
-pub(super) fn best_class(all: &[Attempt], turn: (u8, u8)) -> u16 {
+pub(super) fn best_class(all: &[Attempt], turn: (u8, bool, u8)) -> u16 {
     let together = all.iter().filter(|a| a.turn == turn);
     together.map(class_of).min().unwrap_or_default()
 }

@@ -20,9 +20,11 @@ pub mod transfers;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use intertrunk_proto::Instant;
+use intertrunk_proto::trunk::{Health, TrunkState};
 use intertrunk_sip::{Message, Method, Name};
 
 use self::attempt::Attempt;
@@ -78,7 +80,13 @@ impl Reference {
     }
 
     /// The host sends this.
-    pub fn said(&mut self, to: SocketAddr, message: &Message, now: Instant) {
+    pub fn said(
+        &mut self,
+        to: SocketAddr,
+        message: &Message,
+        states: &[Arc<TrunkState>],
+        now: Instant,
+    ) {
         let known = self.legs.get(message.call_id()).copied();
         let (n, leg) = match known {
             Some(known) => known,
@@ -91,7 +99,7 @@ impl Reference {
                 self.legs.insert(id, (n, Some(leg)));
                 let trunk = TRUNKS.iter().position(|t| t.2 == to.to_string());
                 let attempt = Attempt::of_invite(message, trunk.unwrap_or(TRUNKS.len()), now);
-                self.calls[n].dials(attempt, now);
+                self.calls[n].dials(attempt, &health_in(states), now);
                 (n, Some(leg))
             }
             None => return,
@@ -119,11 +127,17 @@ impl Reference {
     }
 
     /// The host is about to be given this verdict. False if by now it must change nothing.
-    pub fn decided(&mut self, call_id: &[u8], outcome: &Outcome, generation: u64) -> bool {
+    pub fn decided(
+        &mut self,
+        call_id: &[u8],
+        outcome: &Outcome,
+        generation: u64,
+        states: &[Arc<TrunkState>],
+    ) -> bool {
         match self.legs.get(call_id).copied() {
             Some((n, None)) => {
                 self.touch(n);
-                self.calls[n].decided(outcome, generation)
+                self.calls[n].decided(outcome, generation, &health_in(states))
             }
             _ => true,
         }
@@ -147,6 +161,14 @@ impl Reference {
         if !self.touched.contains(&n) {
             self.touched.push(n);
         }
+    }
+}
+
+/// The health of each of [`TRUNKS`], by name.
+fn health_in(states: &[Arc<TrunkState>]) -> impl Fn(&str) -> Health + '_ {
+    |name| {
+        let place = TRUNKS.iter().position(|t| t.0 == name);
+        place.map_or(Health::Up, |n| states[n].health())
     }
 }
 

@@ -24,8 +24,8 @@ pub struct Transfers {
     hears: Option<Key>,
     /// Dialogs that have ended, by whoever's BYE.
     over: BTreeSet<Bytes>,
-    /// Dialogs with a 2xx of ours that is not acknowledged: their BYE has to wait.
-    unacked: BTreeSet<Bytes>,
+    /// Our 2xx that are not acknowledged, by Call-ID and CSeq: the BYE of their dialog has to wait.
+    unacked: BTreeSet<Key>,
     /// NOTIFYs by Call-ID and CSeq: they may be sent again.
     notes: BTreeSet<Key>,
     /// What was told last in this step, and to whom.
@@ -69,7 +69,7 @@ impl Transfers {
                 self.newcomers.insert(call_id);
             }
             Method::Bye => drop(self.over.insert(call_id)),
-            Method::Ack => drop(self.unacked.remove(&call_id)),
+            Method::Ack => drop(self.unacked.remove(&(call_id, message.cseq()))),
             _ => {}
         }
     }
@@ -103,7 +103,7 @@ impl Transfers {
                     let idle = message.body().ends_with(b"a=inactive\r\n");
                     self.newcomers_taken[usize::from(idle)] += 1;
                 }
-                self.unacked.insert(call_id);
+                self.unacked.insert(key);
             }
             _ => {}
         }
@@ -154,7 +154,7 @@ impl Transfers {
         for ((call_id, cseq), code) in std::mem::take(&mut self.ends) {
             let key = (call_id.clone(), cseq);
             let carried_out = self.all.get(&key).is_some_and(|t| !t.passed_on);
-            let waits = self.unacked.contains(&call_id);
+            let waits = self.unacked.iter().any(|(id, _)| *id == call_id);
             let name = String::from_utf8_lossy(&call_id).into_owned();
             match code {
                 200 if carried_out && !self.over.contains(&call_id) && !waits => {

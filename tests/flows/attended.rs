@@ -107,6 +107,32 @@ fn attended_transfer_then_hold() {
     check("attended_transfer_then_hold", &mut w);
 }
 
+/// K14: one side of a joined pair sends itself to the other side, which is itself: the two calls would
+/// be joined with each other twice, and with nobody else. It learns so, and the pair goes on.
+#[test]
+fn joined_pair_is_not_joined_with_itself() {
+    let mut w = routed();
+    let first = talk(&mut w, "pbx-a", "2");
+    let one_end = w.ua("pbx-b").latest().unwrap();
+    let second = talk(&mut w, "pbx-a", "2");
+    let other_end = w.ua("pbx-b").latest().unwrap();
+    let replaces = w.ua("pbx-a").replaces(&second).unwrap();
+    transfer(&mut w, &first, &replaces, 2_000);
+    let replaces = w.ua("pbx-b").replaces(&other_end).unwrap();
+    let refer_to = format!("<sip:2@127.0.0.1?Replaces={}>", escaped(&replaces));
+    let now = w.now;
+    w.ua("pbx-b").refer_in(&one_end, &refer_to, &[], now);
+    w.run(ms(2_000));
+    assert_eq!(
+        w.ua("pbx-b").told(),
+        ["SIP/2.0 100 Trying", "SIP/2.0 482 Loop Detected"]
+    );
+    assert_eq!(w.state("pbx-b").active(), 2);
+    hang_up(&mut w, "pbx-b");
+    assert!(w.calls().is_empty());
+    check("joined_pair_is_not_joined_with_itself", &mut w);
+}
+
 /// K14: a dialog that there is not: the transferor is told, and both calls go on.
 #[test]
 fn attended_transfer_to_nobody() {

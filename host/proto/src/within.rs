@@ -16,6 +16,10 @@ use crate::trunk::{Oversize, Redirects, Trunk, TrunkKind};
 /// Names the trunk of the party that stays, in an INVITE from one call to another.
 pub(crate) const STAYS: &str = "Intertrunk-Stays";
 
+/// Names, in the re-INVITE that one call sends for another's INVITE with Replaces, the Call-ID of
+/// that INVITE: whose call it comes back to would be joined with itself.
+pub(crate) const JOINS: &str = "Intertrunk-Joins";
+
 impl ListenerId {
     /// No socket: between shards, or within one.
     pub const WITHIN: ListenerId = ListenerId(u16::MAX);

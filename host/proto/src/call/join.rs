@@ -9,6 +9,7 @@ use std::time::Duration;
 use intertrunk_sip::{Message, Method, Name};
 
 use super::attempt::AttemptId;
+use super::bridge::InDialog;
 use super::change::Step;
 use super::leg::{Body, cancel_patience};
 use super::offer::{Negotiation, after_glare, ends_call};
@@ -17,6 +18,7 @@ use super::{Bridge, Call, LegId, Phase};
 use crate::core::Core;
 use crate::time::Instant;
 use crate::transaction::{ClientKey, Owner, Sending};
+use crate::within;
 
 /// A re-INVITE of the host's own, to one leg.
 #[derive(Debug)]
@@ -27,8 +29,16 @@ pub(super) struct OwnOffer {
     cseq: u32,
     heard: bool,
     given_up: bool,
+    /// When it was its turn first: it is not tried for ever.
+    since: Instant,
     /// When it is tried (again), given up, or forgotten.
     pub(super) until: Instant,
+}
+
+/// For whose INVITE with Replaces a call of ours sends this re-INVITE.
+pub(super) fn joined_by(r: &InDialog) -> Option<&[u8]> {
+    r.flow.shard()?;
+    r.request.header_named(within::JOINS).next()
 }
 
 /// Time until a negotiation of others is looked at again.
@@ -69,6 +79,7 @@ impl Call {
             cseq: 0,
             heard: false,
             given_up: false,
+            since: core.now,
             until: core.now,
         }));
         self.offer_newcomer(core);
@@ -85,6 +96,7 @@ impl Call {
             Some(Step::Asking { .. } | Step::Dialling) | None => return,
         };
         let said = self.leg(described).and_then(|l| l.said.clone());
+        let joins = self.joins_for();
         let key = self.key;
         let Some(leg) = self.leg_mut(to) else { return };
         let wait = busy || leg.unacked.is_some() || leg.owes_ack.is_some();
@@ -97,6 +109,9 @@ impl Call {
         let (mut b, branch) = leg.request(&Method::Invite, 70, core);
         b.header(Name::Contact, leg.contact());
         b.header(Name::Allow, leg.allow());
+        if let Some(joins) = joins.filter(|_| leg.dialog.flow().shard().is_some()) {
+            b.other(within::JOINS, &joins);
+        }
         let bytes = match &said {
             Some(said) => leg.finish_session(b, said, core),
             None => b.finish(None),
@@ -116,6 +131,23 @@ impl Call {
             offer.cseq = cseq;
             offer.until = core.now + ring;
         }
+    }
+
+    /// The Call-ID of the newcomer's INVITE, if that is another call of ours.
+    fn joins_for(&self) -> Option<String> {
+        let change = self.change.as_ref()?;
+        let incoming = change.incoming.filter(|it| it.flow.shard().is_some());
+        incoming.map(|_| String::from_utf8_lossy(change.invite.call_id()).into_owned())
+    }
+
+    /// Whether a request is one that the call sends for whom this call has sent an INVITE with
+    /// Replaces: then the two are joined already, and would be with nobody else.
+    pub(super) fn joins_itself(&self, r: &InDialog) -> bool {
+        let Some(joins) = joined_by(r) else {
+            return false;
+        };
+        let mut dialled = self.attempts.iter().filter(|a| a.is_live());
+        dialled.any(|a| *a.leg.dialog.call_id == *joins)
     }
 
     /// An answer to the host's own re-INVITE on this leg.
@@ -219,7 +251,8 @@ impl Call {
             return;
         };
         let picks_up = self.pickup.map(LegId::B) == Some(to);
-        if code == 491 && !offer.given_up && (self.change.is_some() || picks_up) {
+        let patient = core.now.since(offer.since) < core.snapshot.timers.ring;
+        if code == 491 && patient && !offer.given_up && (self.change.is_some() || picks_up) {
             offer.client = None;
             offer.heard = false;
             // Another call of ours asks somebody else first; there is no glare with that.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use intertrunk_sip::{Line, Message, Method, Name, reason_phrase, reply};
 
 use super::bridge::InDialog;
+use super::join::joined_by;
 use super::leg::cancel_patience;
 use super::notify::{REFER_SUB, refuses_subscription};
 use super::offer::{ends_call, negotiates};
@@ -20,6 +21,7 @@ use crate::dialog::reliable::has_tag;
 use crate::io::Flow;
 use crate::time::Instant;
 use crate::transaction::{ClientKey, Owner, Sending, ServerKey};
+use crate::within;
 
 /// One relayed request of a call.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -92,6 +94,9 @@ impl Call {
             };
             return self.reply_plain(&r, code, retry_s, core);
         };
+        if self.joins_itself(&r) {
+            return self.reply_plain(&r, 482, None, core);
+        }
         if self.refuse_interval(&r, core) {
             return;
         }
@@ -148,6 +153,9 @@ impl Call {
         }
         for (name, value) in &anew.lines {
             b.other(name, value);
+        }
+        if let Some(joins) = joined_by(&r).filter(|_| leg.dialog.flow().shard().is_some()) {
+            b.other(within::JOINS, &String::from_utf8_lossy(joins));
         }
         if let Some(source) = &source {
             let crossing = leg.crossing(source);

@@ -23,7 +23,7 @@ use crate::health::Health;
 use crate::instance::Instance;
 use crate::journal::GenerationEntry;
 use crate::options::{Isolation, Options};
-use crate::program::{Manifest, Program};
+use crate::program::{Code, Manifest, Program};
 use crate::signature::PublicKey;
 use crate::spare::Refill;
 use crate::world::{Tables, World};
@@ -64,6 +64,8 @@ pub struct Generation {
     replies: Vec<Reply>,
     headers: Vec<Wanted>,
     health: Health,
+    /// What its instances are made of, if not of the program and its settings.
+    frozen: Option<Arc<Code>>,
     /// Whether an instance can be made within a decision.
     is_quick: bool,
     spares: Mutex<Vec<Instance>>,
@@ -101,11 +103,24 @@ impl Generation {
             program.configured_recording(settings, world, &tables, configure_deadline)?;
         program.manifest.headers = first.headers()?;
         let configured = || program.configured(settings, world, &tables, configure_deadline);
-        let mut spares = vec![first];
         // Measured on the second, as the first also pays for fresh pages of code.
-        let started = Instant::now();
-        spares.push(configured()?);
-        let cost = started.elapsed();
+        let (second, mut cost) = timed(configured)?;
+        let (mut spares, mut frozen) = (vec![first, second], None);
+        if isolation == Isolation::Call || 2 * cost > deadline {
+            match program.frozen(engine, &module, settings, world, &tables) {
+                Ok(code) => {
+                    let thawed = || program.thawed(&code, world, &tables, configure_deadline);
+                    spares = vec![thawed()?];
+                    let (second, its_cost) = timed(thawed)?;
+                    spares.push(second);
+                    (frozen, cost) = (Some(code), its_cost);
+                }
+                Err(fault) => {
+                    eprintln!("XX {fault}");
+                    tracing::info!(%policy, %fault, "each instance reads the settings anew");
+                }
+            }
+        }
         let is_quick = 2 * cost <= deadline;
         if isolation == Isolation::Call && !is_quick {
             let (configure_us, deadline_us) = (cost.as_micros(), deadline.as_micros());
@@ -120,7 +135,10 @@ impl Generation {
             return Err(LoadFault::Cases(reports));
         }
         while !is_quick && spares.len() < engine.runners() {
-            spares.push(configured()?);
+            spares.push(match &frozen {
+                Some(code) => program.thawed(code, world, &tables, configure_deadline)?,
+                None => configured()?,
+            });
         }
         let info = GenerationInfo {
             name: program.manifest.name.clone(),
@@ -156,6 +174,7 @@ impl Generation {
             me: Weak::clone(me),
             program,
             info,
+            frozen,
             is_quick,
         }))
     }
@@ -294,13 +313,15 @@ impl Generation {
     }
 
     fn configured(&self, world: &Arc<dyn World>, time: Duration) -> Result<Instance, PolicyFault> {
-        self.program
-            .configured(&self.settings, world, &self.tables, time)
-            .map_err(|fault| match fault {
-                LoadFault::Guest { fault, .. } => fault,
-                // The same settings were right when it was staged, but the world has changed.
-                other => PolicyFault::Trap(other.to_string()),
-            })
+        let made = match &self.frozen {
+            Some(frozen) => self.program.thawed(frozen, world, &self.tables, time),
+            None => (self.program).configured(&self.settings, world, &self.tables, time),
+        };
+        made.map_err(|fault| match fault {
+            LoadFault::Guest { fault, .. } => fault,
+            // The same settings were right when it was staged, but the world has changed.
+            other => PolicyFault::Trap(other.to_string()),
+        })
     }
 
     fn ask_for_spare(&self, world: &Arc<dyn World>) {
@@ -313,6 +334,12 @@ impl Generation {
             let _ = self.refills.send(refill);
         }
     }
+}
+
+fn timed<T>(make: impl FnOnce() -> Result<T, LoadFault>) -> Result<(T, Duration), LoadFault> {
+    let started = Instant::now();
+    let made = make()?;
+    Ok((made, started.elapsed()))
 }
 
 /// Puts into `query` the headers of `invite` that any of `generations` asks for, in its order.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use intertrunk_proto::LookedUp;
 use intertrunk_proto::ask::{PolicyFault, Query, Verdict};
-use wasmtime::{Store, Trap};
+use wasmtime::{Store, Trap, component};
 
 use crate::access::Access;
 use crate::bindings::Policy;
@@ -41,27 +41,34 @@ impl Instance {
         tables: &Arc<dyn Tables>,
         time: Duration,
     ) -> Result<Instance, LoadFault> {
-        let guest = Guest {
-            access: Arc::clone(access),
-            world: Arc::clone(world),
-            rows: Arc::clone(tables),
-            notes: Notes::default(),
-            memory: Memory {
-                bytes_max: memory_bytes_max,
-                refused: false,
-            },
-            replies: None,
-            until: Instant::now() + time,
-        };
-        let mut store = Store::new(code.pre.engine(), guest);
-        store.limiter(|guest| &mut guest.memory);
-        store.set_hostcall_fuel(COPIED_BYTES_MAX);
-        code.ticker.watch(&mut store);
-        store.set_epoch_deadline(1);
+        let mut store = store(code, access, memory_bytes_max, world, tables, time);
         match code.pre.instantiate(&mut store) {
             Ok(policy) => Ok(Instance { store, policy }),
             Err(error) => Err(start_fault(&error, store.data())),
         }
+    }
+
+    /// The same, for one that is looked into as a component, too.
+    pub fn open(
+        code: &Code,
+        access: &Arc<Access>,
+        memory_bytes_max: usize,
+        world: &Arc<dyn World>,
+        tables: &Arc<dyn Tables>,
+        time: Duration,
+    ) -> Result<(Instance, component::Instance), LoadFault> {
+        let mut store = store(code, access, memory_bytes_max, world, tables, time);
+        let started = code.pre.instance_pre().instantiate(&mut store);
+        let policy = started.and_then(|it| Ok((Policy::new(&mut store, &it)?, it)));
+        match policy {
+            Ok((policy, component)) => Ok((Instance { store, policy }, component)),
+            Err(error) => Err(start_fault(&error, store.data())),
+        }
+    }
+
+    /// The store that it lives in.
+    pub fn store(&mut self) -> &mut Store<Guest> {
+        &mut self.store
     }
 
     /// Bounds all that is called from now on, until it is armed again.
@@ -148,6 +155,34 @@ impl Instance {
     pub fn take_because(&mut self) -> Vec<String> {
         std::mem::take(&mut self.store.data_mut().notes.because)
     }
+}
+
+fn store(
+    code: &Code,
+    access: &Arc<Access>,
+    memory_bytes_max: usize,
+    world: &Arc<dyn World>,
+    tables: &Arc<dyn Tables>,
+    time: Duration,
+) -> Store<Guest> {
+    let guest = Guest {
+        access: Arc::clone(access),
+        world: Arc::clone(world),
+        rows: Arc::clone(tables),
+        notes: Notes::default(),
+        memory: Memory {
+            bytes_max: memory_bytes_max,
+            refused: false,
+        },
+        replies: None,
+        until: Instant::now() + time,
+    };
+    let mut store = Store::new(code.pre.engine(), guest);
+    store.limiter(|guest| &mut guest.memory);
+    store.set_hostcall_fuel(COPIED_BYTES_MAX);
+    code.ticker.watch(&mut store);
+    store.set_epoch_deadline(1);
+    store
 }
 
 /// What the failure to start is called. The types of exports are compared no earlier than here.

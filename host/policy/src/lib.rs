@@ -38,6 +38,7 @@ mod shadow;
 pub mod shuffle;
 pub mod signature;
 mod slot;
+mod snapshot;
 mod spare;
 mod ticker;
 mod world;

@@ -19,6 +19,7 @@ use crate::instance::Instance;
 use crate::module::{Kind, componentize};
 use crate::options::Options;
 use crate::signature::{PublicKey, Signed};
+use crate::snapshot::Glass;
 use crate::ticker::Ticker;
 use crate::world::{Nowhere, Tables, World};
 
@@ -121,6 +122,42 @@ impl Program {
         Ok((instance, replies))
     }
 
+    /// What its instances are with these settings, as code of its own: they need no `configure`.
+    /// Takes as long as compiling does, twice.
+    pub fn frozen(
+        &self,
+        engine: &Engine,
+        module: &[u8],
+        settings: &str,
+        world: &Arc<dyn World>,
+        tables: &Arc<dyn Tables>,
+    ) -> Result<Arc<Code>, LoadFault> {
+        let component = componentize(Signed::of(module)?.module)?;
+        let glass = Glass::of(engine, &component)?;
+        let (mut instance, inside) = Instance::open(
+            &glass.code,
+            &self.access,
+            self.options.memory_bytes + Glass::BYTES,
+            world,
+            tables,
+            self.options.configure_deadline,
+        )?;
+        configure(&mut instance, settings)?;
+        glass.freeze(engine, instance.store(), inside)
+    }
+
+    /// A new instance of what [`frozen`](Self::frozen) made, within `time`.
+    pub fn thawed(
+        &self,
+        frozen: &Code,
+        world: &Arc<dyn World>,
+        tables: &Arc<dyn Tables>,
+        time: Duration,
+    ) -> Result<Instance, LoadFault> {
+        let memory_bytes = self.options.memory_bytes;
+        Instance::new(frozen, &self.access, memory_bytes, world, tables, time)
+    }
+
     fn instance(
         &self,
         world: &Arc<dyn World>,
@@ -148,7 +185,7 @@ fn configure(instance: &mut Instance, settings: &str) -> Result<(), LoadFault> {
 }
 
 impl Code {
-    fn compile(engine: &Engine, component: &[u8]) -> Result<Code, LoadFault> {
+    pub(crate) fn compile(engine: &Engine, component: &[u8]) -> Result<Code, LoadFault> {
         let component = engine
             .compile(component)
             .map_err(|error| LoadFault::Compile(format!("{error:#}")))?;

@@ -40,6 +40,10 @@ impl Policy for Hostile {
     fn configure(text: &str) -> Result<Self, Vec<Fault>> {
         match text.trim() {
             "loop" => spin(),
+            "look" => {
+                looked_up("+44");
+                Ok(Hostile::default())
+            }
             _ => Ok(Hostile::default()),
         }
     }

@@ -250,6 +250,11 @@ fn settings_too_slow_for_a_fresh_instance_each_time_are_refused() {
 
 /// A component that passes every call, with a manifest that asks for this.
 pub fn with_manifest(headers: &[&str], trunks: &[&str], tables: &[&str]) -> Vec<u8> {
+    made("", [headers, trunks, tables])
+}
+
+/// A component that passes every call, of a module with these fields besides.
+pub fn made(fields: &str, manifest: [&[&str]; 3]) -> Vec<u8> {
     // Strings first, then the lists of (pointer, length), then the record, as the canonical ABI
     // lays them out; all pointers are absolute.
     let mut data = Vec::new();
@@ -264,7 +269,7 @@ pub fn with_manifest(headers: &[&str], trunks: &[&str], tables: &[&str]) -> Vec<
     for text in ["odd", "1.0.0"] {
         record.extend(pair(put(text.as_bytes()), text.len()).concat());
     }
-    for names in [headers, trunks, tables] {
+    for names in manifest {
         let list: Vec<u8> = names
             .iter()
             .flat_map(|it| pair(put(it.as_bytes()), it.len()).concat())
@@ -273,17 +278,17 @@ pub fn with_manifest(headers: &[&str], trunks: &[&str], tables: &[&str]) -> Vec<
     }
     let manifest = put(&record);
     let data: String = data.iter().map(|byte| format!("\\{byte:02x}")).collect();
-    embed(&core("", &data, manifest), &contract())
+    embed(&core(fields, &data, manifest), &contract())
 }
 
 /// Where a made module's data begins.
 const DATA: usize = 1024;
 
 /// A core module with the contract's exports. Address 8 holds zeros (`ok`), 16 a 4 (`pass`).
-fn core(imports: &str, data: &str, manifest: u32) -> String {
+fn core(fields: &str, data: &str, manifest: u32) -> String {
     let api = "intertrunk:policy/policy-api@0.1.0";
     format!(
-        "(module {imports}
+        "(module {fields}
             (memory (export \"memory\") 4)
             (global $free (mut i32) (i32.const 65536))
             (data (i32.const 16) \"\\04\")

@@ -6,6 +6,7 @@ mod bounds;
 mod cache;
 mod decide;
 mod evidence;
+mod fresh;
 mod guests;
 mod load;
 mod memory;

@@ -288,7 +288,7 @@ impl Generation {
             Err(fault) => {
                 let (policy, generation) = (&self.policy, self.info.generation);
                 tracing::warn!(%policy, generation, %fault, "no instance can be made");
-                self.health.fault(Instant::now());
+                self.health.fault(Instant::now(), 1);
             }
         }
     }

@@ -39,7 +39,8 @@ pub struct Options {
     pub tables: Vec<String>,
     /// Whose signature a module needs; none if absent: absent.
     pub trust: Option<Arc<Trust>>,
-    /// A generation with more faults than this in one window is quarantined: 20.
+    /// A generation with more faults than this in one window is quarantined: 20. Running out of time
+    /// or memory, which holds the shard as long as it is let, counts as six.
     pub quarantine_faults: u32,
     /// The window: 10 s.
     pub quarantine_window: Duration,

@@ -32,6 +32,7 @@ use crate::engine::Engine;
 use crate::fault::{LoadFault, SlotFault};
 use crate::generation::{Generation, GenerationInfo, pick};
 use crate::options::Options;
+use crate::health::weight;
 use crate::program::Program;
 use crate::shadow::{Shadow, ShadowStatus};
 use crate::world::World;
@@ -409,7 +410,7 @@ impl Slot {
         {
             self.withdraw(&canary, format!("{reason}, the last with: {fault}"));
         }
-        if generation.health().fault(Instant::now()) {
+        if generation.health().fault(Instant::now(), weight(fault)) {
             let (policy, number) = (&self.name, generation.info().generation);
             tracing::warn!(%policy, generation = number, "quarantined after repeated faults");
         }

@@ -1,7 +1,7 @@
 //! A policy that misbehaves: each misdeed gets the declared fallback within its bound, is counted by
 //! its kind and logged with the call's id, and harms no other call.
 
-use crate::host::{Host, STANDARD};
+use crate::host::{HOSTILE, Host, STANDARD};
 use crate::phone::Phone;
 
 /// What `policies/hostile` does for this called user, and what it is called.
@@ -37,6 +37,9 @@ fn every_misdeed_costs_its_own_call_a_fallback_and_nobody_else_anything() {
     let (mut up, _, _) = host.pbx.call(host.sip, "sane", &host.gw);
 
     for (number, (misdeed, kind)) in (1..).zip(MISDEEDS) {
+        // Anew, so that it is not set aside for those before.
+        host.post("/v1/policies/main/stage", HOSTILE).is(200);
+        host.post("/v1/policies/main/promote", b"").is(200);
         let counter = format!("intertrunk_policy_faults_total{{kind=\"{kind}\"}}");
         let before = host.counter(&counter);
         let from = if misdeed == "toll" {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
+use crate::behind::compile_behind;
 use crate::bindings::Policy;
 use crate::cache::Cache;
 use crate::fault::LoadFault;
@@ -64,6 +65,7 @@ impl Engine {
         let no_thread = |error| LoadFault::Engine(format!("no thread can be started: {error}"));
         // A machine with a small address space cannot reserve the pool; mapping memories one by one
         // works there too, only slower.
+        compile_behind();
         let mut config = config();
         config.cache(cache.as_ref().map(Cache::wasmtime));
         let wasm = wasmtime::Engine::new(config.clone().allocation_strategy(pool()))

@@ -13,6 +13,7 @@
 //! decides again at once and [`replay`] from a [`journal`].
 
 mod access;
+mod behind;
 mod bindings;
 pub mod build;
 mod cache;

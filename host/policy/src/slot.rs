@@ -26,13 +26,14 @@ use intertrunk_proto::ask::{Pin, PolicyFault, Query};
 use intertrunk_sip::Message;
 use serde::Serialize;
 
+use crate::behind::behind;
 use crate::canary::{Canary, CanaryRules, CanaryStatus, Withdrawn};
 use crate::decision::Decision;
 use crate::engine::Engine;
 use crate::fault::{LoadFault, SlotFault};
 use crate::generation::{Generation, GenerationInfo, pick};
-use crate::options::Options;
 use crate::health::weight;
+use crate::options::Options;
 use crate::program::Program;
 use crate::shadow::{Shadow, ShadowStatus};
 use crate::world::World;
@@ -140,7 +141,7 @@ impl Slot {
 
     /// Makes a module the staged generation: compiles it, checks its world and what it asks for,
     /// configures it, and runs `suites` (those without settings of their own with `config`). Takes
-    /// as long as that takes, on the caller's thread: never call it from a shard.
+    /// as long as that takes: never call it from a shard.
     ///
     /// # Errors
     /// What is wrong with the module; it also stays visible in [`status`](Self::status). Nothing
@@ -155,7 +156,8 @@ impl Slot {
         if self.canary().is_some() {
             return Err(LoadFault::CanaryDecides);
         }
-        let staged = Program::load(&self.engine, wasm, &self.options).and_then(|program| {
+        let staged = behind(|| {
+            let program = Program::load(&self.engine, wasm, &self.options)?;
             let module = wasm.into();
             Generation::stage(
                 &self.engine,

@@ -3,13 +3,17 @@
 //!
 //! Each case has trunks of its own: `a` calls, `b`, `c`, … are tried in that order.
 
-use super::rules::Party::{
-    Deaf, Itself, Mute, Nameless, Nobody, SippSecond, SippShunsTcp, Unsendable,
-};
+use super::rules::Party::{Deaf, Itself, Nameless, Nobody, SippSecond, SippShunsTcp, Unsendable};
 use super::rules::{Case, Party, Side};
+use super::trunk_cases::TRUNKS;
 
-/// All cases, by rule.
-pub const CASES: &[Case] = &[
+/// All cases, each with its number.
+pub fn numbered() -> impl Iterator<Item = (usize, &'static Case)> {
+    (1..).zip(KERNEL.iter().chain(TRUNKS))
+}
+
+/// By rule.
+const KERNEL: &[Case] = &[
     Case {
         name: "k01-cancel-while-asking",
         rules: "K1",
@@ -387,52 +391,13 @@ pub const CASES: &[Case] = &[
         ended_by: "callee",
         ..Case::PLAIN
     },
-    Case {
-        name: "f03-silent-trunk",
-        rules: "F3",
-        caller: "trunk-caller.xml",
-        callees: &[
-            with(
-                "options = { interval = \"1s\", timeout = \"400ms\", down_after = 1 }",
-                Mute,
-            ),
-            sipp("plain-callee.xml"),
-        ],
-        attempts: &[503, 200],
-        ..Case::PLAIN
-    },
-    Case {
-        name: "f15-full-trunk",
-        rules: "F15, F19",
-        caller: "trunk-caller.xml",
-        callees: &[with("max_calls_out = 0", Nobody), sipp("plain-callee.xml")],
-        attempts: &[503, 200],
-        ..Case::PLAIN
-    },
-    Case {
-        name: "t12-draining-trunk",
-        rules: "T12",
-        caller: "trunk-caller.xml",
-        before: &["/v1/trunks/t12-draining-trunk-b/drain"],
-        callees: &[plain(Nobody), sipp("plain-callee.xml")],
-        attempts: &[503, 200],
-        ..Case::PLAIN
-    },
-    Case {
-        name: "ipv6-call",
-        caller: "ipv6-caller.xml",
-        callees: &[sipp("ipv6-callee.xml")],
-        attempts: &[200],
-        ipv6: true,
-        ..Case::PLAIN
-    },
 ];
 
 /// Of a URI that is reached over TCP.
 const TCP: &str = ";transport=tcp";
 
 /// SIPp, on a trunk with nothing special.
-const fn sipp(scenario: &'static str) -> Side {
+pub const fn sipp(scenario: &'static str) -> Side {
     plain(Party::Sipp(scenario))
 }
 
@@ -453,7 +418,7 @@ const fn by_tcp(party: Party) -> Side {
 }
 
 /// On a trunk with this line more.
-const fn with(trunk: &'static str, party: Party) -> Side {
+pub const fn with(trunk: &'static str, party: Party) -> Side {
     Side {
         trunk,
         ..plain(party)
@@ -473,13 +438,14 @@ const fn named(name: &'static str, side: Side) -> Side {
     Side { name, ..side }
 }
 
-const fn plain(party: Party) -> Side {
+pub const fn plain(party: Party) -> Side {
     Side {
         party,
         name: "",
         trunk: "",
         uri: "",
         more: &[],
+        takes: None,
     }
 }
 
@@ -488,7 +454,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::fs;
 
-    use super::{CASES, Case};
+    use super::{Case, numbered};
     use crate::cargo;
 
     /// The scenario files of a case.
@@ -499,7 +465,7 @@ mod tests {
 
     #[test]
     fn the_files_of_a_case_name_its_rules() {
-        for case in CASES {
+        for (_, case) in numbered() {
             let mut told = String::new();
             for file in files(case) {
                 let path = cargo::root().join("tests/interop").join(file);
@@ -519,10 +485,11 @@ mod tests {
 
     #[test]
     fn a_case_is_known_by_its_name() {
-        let names: BTreeSet<&str> = CASES.iter().map(|case| case.name).collect();
-        assert_eq!(names.len(), CASES.len(), "two cases have one name");
+        let names: BTreeSet<&str> = numbered().map(|(_, case)| case.name).collect();
+        let count = numbered().count();
+        assert_eq!(names.len(), count, "two cases have one name");
         assert!(
-            CASES.len() < 150,
+            count < 150,
             "each case has a network of its own: 127.0.100.0 and on"
         );
     }

@@ -16,8 +16,10 @@ mod phone;
 pub mod process;
 mod records;
 mod rules;
+mod security;
 mod service;
 pub mod sipp;
+mod trunk_cases;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -84,7 +86,13 @@ struct Group {
     run: fn(&World) -> Result<Vec<Outcome>>,
 }
 
-const GROUPS: [Group; 4] = [load::GROUP, rules::GROUP, kamailio::GROUP, baresip::GROUP];
+const GROUPS: [Group; 5] = [
+    load::GROUP,
+    rules::GROUP,
+    security::GROUP,
+    kamailio::GROUP,
+    baresip::GROUP,
+];
 
 /// What every group needs of the run.
 struct World {

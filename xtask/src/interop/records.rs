@@ -129,6 +129,23 @@ impl Records {
             modules: distinct("policy_sha256").len(),
         }
     }
+
+    /// Adds to `faults` unless just so many records are as expected; others may tell of something else.
+    pub fn count(&self, expected: &Expected, calls: u32, faults: &mut Vec<String>) {
+        let same = self.0.iter().filter(|r| {
+            let mine = text(r, "callee_in").starts_with(&expected.dialled);
+            mine && odd(r, expected).is_none()
+        });
+        let same = same.count();
+        if same != calls as usize {
+            let Expected {
+                dialled, attempts, ..
+            } = expected;
+            faults.push(format!(
+                "{same} records of numbers {dialled}… with attempts {attempts:?}, not {calls}"
+            ));
+        }
+    }
 }
 
 /// The first field of a record that is not as expected.

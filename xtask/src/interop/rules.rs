@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::cases::CASES;
+use super::cases::numbered;
 use super::records::{Expected, Records};
 use super::service::Service;
 use super::sipp::Sipp;
-use super::{Group, Listed, Outcome, World, build_policy};
+use super::{Group, Listed, Outcome, World, build_policy, service};
 
 /// One rule, or a few, on the wire.
 pub struct Case {
@@ -42,6 +42,8 @@ pub struct Case {
     pub dialled: &'static str,
     /// What an operator does before: paths of the admin API.
     pub before: &'static [&'static str],
+    /// What an operator does once all calls are up.
+    pub during: &'static [&'static str],
     /// Who is tried, in this order.
     pub callees: &'static [Side],
     /// What the records say: the code of each attempt, in the order of `callees`; 0 for one that
@@ -73,6 +75,8 @@ pub struct Side {
     pub uri: &'static str,
     /// What its SIPp is told besides.
     pub more: &'static [&'static str],
+    /// How many of the calls its trunk takes, the others go on; all where nothing is said.
+    pub takes: Option<u32>,
 }
 
 /// Who is at that place.
@@ -124,6 +128,7 @@ impl Case {
         policy: "main",
         dialled: "",
         before: &[],
+        during: &[],
         callees: &[],
         attempts: &[],
         final_code: 200,
@@ -144,7 +149,7 @@ const LINGERS_FOR: Duration = Duration::from_secs(5);
 /// The rules on the wire.
 pub const GROUP: Group = Group {
     name: "rules",
-    list: || CASES.iter().map(listed).collect(),
+    list: || numbered().map(|(_, case)| listed(case)).collect(),
     run,
 };
 
@@ -170,7 +175,7 @@ fn run(world: &World) -> Result<Vec<Outcome>> {
         &dir.join("hostile.wasm"),
     )?;
     let service = Service::start(&world.intertrunk, dir, "rules.toml")?;
-    let wanted = (1..).zip(CASES).filter(|(_, case)| world.wants(case.name));
+    let wanted = numbered().filter(|(_, case)| world.wants(case.name));
     let wanted = wanted.filter(|(_, case)| has_ipv6 || !case.ipv6);
     let (long, short): (Vec<_>, Vec<_>) =
         wanted.partition(|(_, case)| case.seconds_max > SECONDS_MAX);
@@ -178,8 +183,15 @@ fn run(world: &World) -> Result<Vec<Outcome>> {
     let played = short.into_iter().chain(long);
     let records = Records::at_the_end_of(service, dir, &mut outcomes)?;
     for (outcome, (number, case)) in outcomes.iter_mut().zip(played) {
-        let calls = case.calls * case.records;
-        records.compare(&expected(number, case), calls, &mut outcome.faults);
+        let (calls, mut whole) = (case.calls * case.records, expected(number, case));
+        let Some(taken) = case.callees.first().and_then(|first| first.takes) else {
+            records.compare(&whole, calls, &mut outcome.faults);
+            continue;
+        };
+        records.count(&whole, calls - taken, &mut outcome.faults);
+        whole.attempts = vec![(trunk_name(case, 0), case.final_code)];
+        whole.kept = 0;
+        records.count(&whole, taken, &mut outcome.faults);
     }
     Ok(outcomes)
 }
@@ -269,7 +281,7 @@ fn configure(dir: &Path, has_ipv6: bool) -> Result<()> {
     if has_ipv6 {
         trunks += "\n[[listen]]\nname = \"lan-v6\"\naddress = \"[::1]:15060\"\n";
     }
-    for (number, case) in (1..).zip(CASES) {
+    for (number, case) in numbered() {
         if case.ipv6 && !has_ipv6 {
             continue;
         }
@@ -383,8 +395,9 @@ fn play(number: usize, case: &Case, dir: &Path) -> Result<Outcome> {
     for (place, side) in case.callees.iter().enumerate() {
         let address = callee_address(number, case, place);
         if let Some(scenario) = side.party.scenario() {
-            let (calls, more) = (case.calls, side.more);
-            running.push(Sipp::start(dir, scenario, &address, calls, budget, more)?);
+            let (calls, more) = (side.takes.unwrap_or(case.calls), side.more);
+            let callee = Sipp::start(dir, scenario, &address, calls, budget, more)?;
+            running.push((callee, calls));
         }
         match side.party {
             Party::Nobody => watches.push(Watch::Silence(UdpSocket::bind(&address)?)),
@@ -405,13 +418,20 @@ fn play(number: usize, case: &Case, dir: &Path) -> Result<Outcome> {
         }
     }
     for path in case.before {
-        super::service::order(path)?;
+        service::order("POST", path)?;
     }
-    for callee in &running {
+    for (callee, _) in &running {
         callee.wait_until_bound(deadline)?;
     }
-    let (service, rate) = (dialled(number, case), case.per_second.to_string());
-    let mut more = vec!["-s", &service, "-r", &rate, "-cid_str", "caller-%u-%p@%s"];
+    let (number_dialled, rate) = (dialled(number, case), case.per_second.to_string());
+    let mut more = vec![
+        "-s",
+        &number_dialled,
+        "-r",
+        &rate,
+        "-cid_str",
+        "caller-%u-%p@%s",
+    ];
     more.extend(case.more);
     more.push(if case.ipv6 { HOST_V6 } else { super::HOST });
     let mut caller = Sipp::start(
@@ -422,19 +442,25 @@ fn play(number: usize, case: &Case, dir: &Path) -> Result<Outcome> {
         budget,
         &more,
     )?;
+    if !case.during.is_empty() {
+        service::wait_until_up(&number_dialled, case.calls, deadline)?;
+    }
+    for path in case.during {
+        service::order("POST", path)?;
+    }
     while !caller.has_ended()? && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(20));
     }
-    running.push(caller);
+    running.push((caller, case.calls));
     let mut logged = BTreeSet::new();
-    for sipp in running {
+    for (sipp, calls) in running {
         let tally = sipp.finish(Instant::now() + LINGERS_FOR)?;
         // What a scenario logs belongs to one attempt alone.
         let twice = |line: &&String| !logged.insert((*line).clone());
         if let Some(line) = tally.logged.iter().find(twice) {
             faults.push(format!("two attempts have the same {line}"));
         }
-        if !tally.is_good(case.calls) {
+        if !tally.is_good(calls) {
             faults.push(tally.to_string());
         }
     }

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::http;
 use super::process::Process;
@@ -18,8 +18,38 @@ const HANGS_UP_WITHIN: Duration = Duration::from_secs(5);
 const DRAINS_WITHIN: Duration = Duration::from_secs(60);
 
 /// Gives an order to the host that runs.
-pub fn order(path: &str) -> Result<()> {
-    http::request(ADMIN, "POST", path, b"").map(drop)
+pub fn order(method: &str, path: &str) -> Result<()> {
+    http::request(ADMIN, method, path, b"").map(drop)
+}
+
+/// Asks the host that runs.
+pub fn ask(path: &str) -> Result<Value> {
+    let body = http::request(ADMIN, "GET", path, b"")?;
+    serde_json::from_str(&body).with_context(|| format!("{path} is JSON"))
+}
+
+/// Waits until this is true of what the host says there.
+pub fn wait_until(path: &str, deadline: Instant, is_so: impl Fn(&Value) -> bool) -> Result<()> {
+    loop {
+        let said = ask(path)?;
+        if is_so(&said) {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "{path} still says {said}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Waits until so many calls to numbers that begin so are answered.
+pub fn wait_until_up(dialled: &str, calls: u32, deadline: Instant) -> Result<()> {
+    let is_up = |call: &Value| {
+        let number = call["callee_in"].as_str().unwrap_or_default();
+        number.starts_with(dialled) && call["answered_at"].is_string()
+    };
+    wait_until("/v1/calls", deadline, |said| {
+        let all = said.as_array().into_iter().flatten();
+        all.filter(|call| is_up(call)).count() == calls as usize
+    })
 }
 
 /// A running host.
@@ -75,20 +105,8 @@ impl Service {
     /// Waits until no call is up any more: each side has hung up already.
     pub fn wait_until_idle(&self) -> Result<()> {
         let deadline = Instant::now() + HANGS_UP_WITHIN;
-        loop {
-            let body = http::request(ADMIN, "GET", "/v1/calls", b"")?;
-            let calls: Value = serde_json::from_str(&body).context("/v1/calls is JSON")?;
-            let list = calls.get("calls").unwrap_or(&calls);
-            let up = list.as_array().context("/v1/calls lists calls")?.len();
-            if up == 0 {
-                return Ok(());
-            }
-            ensure!(
-                Instant::now() < deadline,
-                "{up} calls still up after the last hang-up"
-            );
-            thread::sleep(Duration::from_millis(50));
-        }
+        wait_until("/v1/calls", deadline, |said| *said == json!([]))
+            .context("calls are still up after the last hang-up")
     }
 
     /// SIGTERM; the host must finish and exit with 0.

@@ -27,6 +27,7 @@ mod renegotiated;
 mod session_timers;
 mod strangers;
 mod targets;
+mod toll;
 mod transferred;
 mod tried;
 

@@ -9,12 +9,22 @@
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use intertrunk_sip::Message;
+
+use crate::core::Core;
 use crate::io::{Flow, ListenerId, PolicyId, TrunkId};
 use crate::listener::{Listener, Listeners, Transport};
 use crate::trunk::{Oversize, Redirects, Trunk, TrunkKind};
 
-/// Names the trunk of the party that stays, in an INVITE from one call to another.
-pub(crate) const STAYS: &str = "Intertrunk-Stays";
+/// Names the trunk of the party on the sender's side, in INVITEs between calls and their 2xx.
+pub(crate) const PARTY: &str = "Intertrunk-Party";
+
+/// The trunk that a message from another call names.
+pub(crate) fn party(message: &Message, core: &Core) -> Option<Arc<Trunk>> {
+    let id = message.header_named(PARTY).next()?;
+    let id = TrunkId(std::str::from_utf8(id).ok()?.parse().ok()?);
+    core.snapshot.trunk(id).cloned()
+}
 
 /// Names, in the re-INVITE that one call sends for another's INVITE with Replaces, the Call-ID of
 /// that INVITE: whose call it comes back to would be joined with itself.

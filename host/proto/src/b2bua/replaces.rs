@@ -51,19 +51,19 @@ impl B2bua {
             return self.answer(flow, &invite, code);
         }
         // The guard between trunks holds for parties that are joined, too.
-        let stays = invite.header_named(within::STAYS).next();
-        let stays = stays.filter(|_| flow.shard().is_some());
-        let stays = stays.and_then(|id| std::str::from_utf8(id).ok()?.parse().ok());
-        let stays = stays.map_or(by, TrunkId);
-        let joins = self
-            .core
-            .snapshot
-            .trunk(stays)
-            .filter(|_| ticket || stays != by);
-        let beyond = call.trunk_beyond(leg);
-        if let (Some(stays), Some(beyond)) = (joins, beyond)
-            && is_toll(stays, beyond)
-        {
+        let stays = match flow.shard() {
+            Some(_) => within::party(&invite, &self.core),
+            None => Some(Arc::clone(trunk)),
+        };
+        let refused = match (&stays, call.trunk_beyond(leg)) {
+            // A dialog of its own trunk: who was allowed to talk to that still is.
+            (Some(stays), _) if !ticket && stays.id == by => false,
+            (Some(stays), Some(beyond)) => is_toll(stays, beyond),
+            // Its trunk has left the configuration: nobody can say what it was.
+            (None, _) => true,
+            (Some(_), None) => false,
+        };
+        if refused {
             return self.answer(flow, &invite, 403);
         }
         let wish = Wish {

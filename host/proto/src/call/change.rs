@@ -138,10 +138,10 @@ impl Call {
     }
 
     /// Where the call that is being dialled for comes from: the trunk by which its guards judge.
-    /// In a transfer, that of the party that stays.
+    /// In a transfer, that of the party that stays, be it in another call.
     pub(super) fn ingress(&self) -> Arc<Trunk> {
         let stays = self.change.as_ref().and_then(|c| self.leg(c.stays));
-        Arc::clone(&stays.unwrap_or(&self.a).trunk)
+        Arc::clone(stays.unwrap_or(&self.a).party())
     }
 
     /// A transfer found nobody: the transferor learns the code, and the old call goes on, if there

@@ -140,7 +140,7 @@ pub(super) const TABLE: &[(&str, Rule, &str)] = &[
     ("In-Reply-To", Ends, "Call-IDs of the other side"),
     ("Info-Package", Stays, "what an INFO is about"),
     ("Intertrunk-Joins", Ends, "between two calls of ours"),
-    ("Intertrunk-Stays", Ends, "between two calls of ours"),
+    ("Intertrunk-Party", Ends, "between two calls of ours"),
     ("Join", Ends, "a dialog of the other side"),
     ("MIME-Version", Stays, "of the body"),
     ("Max-Breadth", Ends, "of the hop"),

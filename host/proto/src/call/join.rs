@@ -95,7 +95,10 @@ impl Call {
             None if self.picks_up(to) => LegId::A,
             Some(Step::Asking { .. } | Step::Dialling) | None => return,
         };
-        let said = self.leg(described).and_then(|l| l.said.clone());
+        let Some(described) = self.leg(described) else {
+            return;
+        };
+        let (said, party) = (described.said.clone(), described.party().id);
         let joins = self.joins_for();
         let key = self.key;
         let Some(leg) = self.leg_mut(to) else { return };
@@ -109,6 +112,7 @@ impl Call {
         let (mut b, branch) = leg.request(&Method::Invite, 70, core);
         b.header(Name::Contact, leg.contact());
         b.header(Name::Allow, leg.allow());
+        leg.put_party(&mut b, party);
         if let Some(joins) = joins.filter(|_| leg.dialog.flow().shard().is_some()) {
             b.other(within::JOINS, &joins);
         }

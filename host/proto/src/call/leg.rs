@@ -13,10 +13,11 @@ use super::passing::{Crossing, allow};
 use crate::core::Core;
 use crate::dialog::session_timer::SessionTimer;
 use crate::dialog::{Dialog, RequestLine};
-use crate::io::Flow;
+use crate::io::{Flow, TrunkId};
 use crate::time::Instant;
 use crate::transaction::Backoff;
 use crate::trunk::{Seat, Trunk};
+use crate::within;
 
 /// Content-Type of a session description.
 pub(super) const SDP: &str = "application/sdp";
@@ -25,6 +26,8 @@ pub(super) const SDP: &str = "application/sdp";
 #[derive(Debug)]
 pub(crate) struct Leg {
     pub(crate) trunk: Arc<Trunk>,
+    /// Of a way to another call: the trunk of the party there, as that call said.
+    beyond: Option<Arc<Trunk>>,
     pub(crate) dialog: Dialog,
     /// Its place on the trunk, given back when the call ends.
     pub(crate) seat: Option<Seat>,
@@ -70,6 +73,7 @@ impl Leg {
     pub(crate) fn new(trunk: Arc<Trunk>, dialog: Dialog, seat: Seat) -> Leg {
         Leg {
             trunk,
+            beyond: None,
             dialog,
             seat: Some(seat),
             unacked: None,
@@ -95,6 +99,36 @@ impl Leg {
             to: &self.trunk,
             our_host: &self.dialog.listener().advertise,
         }
+    }
+
+    /// The trunk of the party that is at the end of this leg, through however many calls of ours.
+    pub(crate) fn party(&self) -> &Arc<Trunk> {
+        self.beyond.as_ref().unwrap_or(&self.trunk)
+    }
+
+    /// Tells another call who is on our side of the way to it: what it needs for its guards.
+    pub(crate) fn put_party(&self, b: &mut Builder, party: TrunkId) {
+        if self.dialog.flow().shard().is_some() {
+            b.other(within::PARTY, &party.0.to_string());
+        }
+    }
+
+    /// Heeds what another call says of the party there. Nobody else's word counts.
+    pub(crate) fn learn_party(&mut self, message: &Message, core: &Core) {
+        if let Some(party) = self.party_in(message, core) {
+            self.beyond = Some(party);
+        }
+    }
+
+    /// The party of this leg if what this request asks for comes about.
+    pub(crate) fn next_party(&self, request: &Message, core: &Core) -> TrunkId {
+        let named = self.party_in(request, core);
+        named.as_ref().unwrap_or(self.party()).id
+    }
+
+    fn party_in(&self, message: &Message, core: &Core) -> Option<Arc<Trunk>> {
+        let within = self.dialog.flow().shard().is_some();
+        within::party(message, core).filter(|_| within)
     }
 
     /// Methods that we take from this peer.

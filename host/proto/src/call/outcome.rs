@@ -246,6 +246,7 @@ impl Call {
             .get_or_insert_with(|| millis(core.now.since(attempt.started)));
         attempt.confirm(response);
         attempt.leg.hear(response);
+        attempt.leg.learn_party(response, core);
         attempt.leg.take_timer(response, core);
         if answered {
             attempt.leg.send_ack(response.cseq(), None, core);

@@ -95,7 +95,7 @@ impl Call {
             Some(named) => Some(named.ok()?),
             None => None,
         };
-        let mut query = query::of_invite(&invite, &leg.trunk, remote, &self.id.to_string());
+        let mut query = query::of_invite(&invite, leg.party(), remote, &self.id.to_string());
         query.seed = core.rng.next_u64();
         query.explain = core.snapshot.explain;
         query.cookie.clone_from(&self.plan.cookie);

@@ -131,7 +131,10 @@ impl Call {
         if waiting.count() >= core.snapshot.limits.relays_max && method != Method::Prack {
             return self.reply_plain(&r, 500, Some(5), core);
         }
-        let source = self.leg(r.leg).map(|l| Arc::clone(&l.trunk));
+        let from = self.leg(r.leg);
+        let source = from.map(|l| Arc::clone(&l.trunk));
+        // Who comes next on that side, if its call is just changing parties, or who is there.
+        let party = from.map(|l| l.next_party(&r.request, core));
         let hops = match r.request.max_forwards() {
             Some(0) => return self.reply_plain(&r, 483, None, core),
             hops => hops.unwrap_or(70).saturating_sub(1),
@@ -150,6 +153,9 @@ impl Call {
             b.header(Name::Allow, leg.allow());
             b.header(Name::Supported, SUPPORTED);
             leg.print_timer(&mut b);
+        }
+        if let Some(party) = party.filter(|_| invite) {
+            leg.put_party(&mut b, party);
         }
         for (name, value) in &anew.lines {
             b.other(name, value);
@@ -264,6 +270,7 @@ impl Call {
         };
         if (200..=299).contains(&code) && needs_contact(request.method()) {
             leg.hear(&request);
+            leg.learn_party(&request, core);
         }
         let mut b = {
             let reason = String::from_utf8_lossy(response.reason());

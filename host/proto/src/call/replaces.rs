@@ -78,7 +78,7 @@ impl Call {
         let stays = self.ingress().id.0.to_string();
         let candidate = Candidate {
             trunk: trunk.name.to_string(),
-            set_headers: vec![field("Replaces", value), field(within::STAYS, stays)],
+            set_headers: vec![field("Replaces", value), field(within::PARTY, stays)],
             ..Candidate::default()
         };
         self.queue.push_back(Try {
@@ -103,7 +103,7 @@ impl Call {
             Phase::Dialling => LegId::A,
             Phase::Asking { .. } | Phase::Talking(_) | Phase::Ended => self.other(leg)?,
         };
-        self.leg(other).map(|l| &*l.trunk)
+        self.leg(other).map(|l| &**l.party())
     }
 
     /// Begins to replace a leg: the other one is asked to take the newcomer's session.
@@ -155,6 +155,7 @@ impl Call {
         let dialog = Dialog::of_invite(&invite, tag, flow, &listeners);
         let mut leg = Leg::new(trunk, dialog, seat);
         leg.hear(&invite);
+        leg.learn_party(&invite, core);
         self.attempts.push(Attempt::came_in(leg, core.now));
         self.note_request(LegId::B(id), false, &Method::Invite, core);
         (id, Arc::new(invite), Incoming { server, flow })
@@ -178,6 +179,11 @@ impl Call {
         body: Option<&Body>,
         core: &mut Core,
     ) {
+        let meets = match &self.change {
+            Some(change) => self.leg(change.stays),
+            None => Some(&self.a),
+        };
+        let meets = meets.map(|leg| leg.party().id);
         let Some(leg) = self.leg_mut(newcomer) else {
             return;
         };
@@ -190,6 +196,9 @@ impl Call {
         b.header(Name::Contact, leg.contact());
         b.header(Name::Allow, leg.allow());
         b.header(Name::Supported, SUPPORTED);
+        if let Some(meets) = meets {
+            leg.put_party(&mut b, meets);
+        }
         let bytes = match body {
             Some(body) => {
                 b.header(Name::ContentType, &body.content_type);

@@ -1,11 +1,12 @@
 //! Requests that look right and are not: from elsewhere, twice, or for a promise we cannot keep.
 
-use intertrunk_proto::trunk::Redirects;
+use intertrunk_proto::trunk::{Redirects, Trunk};
 use intertrunk_proto::{DropCause, Event, Listener, Transport};
+use intertrunk_sip::{Method, Name};
 use sim::streams::TCP;
-use sim::{Errand, Mood, Weather, ms};
+use sim::{Errand, Manner, Mood, Weather, ms};
 
-use super::{World, call, gw_a, world};
+use super::{World, call, check, gw_a, world};
 
 fn invite(call_id: &str, branch: &str, uri: &str) -> String {
     format!(
@@ -109,10 +110,10 @@ fn challenges_do_not_cross() {
         let last = sim::Final::Refuse(ms(10), theirs);
         gw_a(
             &mut w,
-            sim::Manner {
+            Manner {
                 ring: None,
                 last,
-                ..sim::Manner::default()
+                ..Manner::default()
             },
         );
         call(&mut w, &Errand::to("1"));
@@ -187,4 +188,51 @@ fn a_sips_call_leaves_by_tls_or_not_at_all() {
     };
     let tried: Vec<_> = record.attempts.iter().map(|a| (a.code, a.peer)).collect();
     assert_eq!(tried, [(480, None); 2]);
+}
+
+/// pbx-a may call and nothing else; the gateways are only called, and asked how they are.
+fn listed(trunk: &mut Trunk) {
+    let methods = match trunk.name.starts_with("pbx") {
+        true => Method::Invite,
+        false => Method::Options,
+    };
+    trunk.methods = Some([methods].into());
+}
+
+/// S5: what a trunk's list of methods is without is refused, within a call, too, and named by Allow; but
+/// a call can always be acknowledged, renegotiated and ended.
+#[test]
+fn methods_that_a_trunk_may_not_send() {
+    let mood = Mood::connect(&["gw-a"]);
+    let mut w = World::with_trunks(1, Weather::default(), mood, listed);
+    let errand = Errand {
+        info: Some(ms(200)),
+        update: Some(ms(400)),
+        reinvite: Some(ms(600)),
+        ..Errand::to("1")
+    };
+    let manner = Manner {
+        reinvite: Some(ms(800)),
+        reliable: true,
+        ..Manner::default()
+    };
+    gw_a(&mut w, manner);
+    call(&mut w, &errand);
+    let refused = |w: &World, what| {
+        w.sent_to("pbx-a", "SIP/2.0 405")
+            .iter()
+            .filter(|m| m.method() == what)
+            .count()
+    };
+    assert_eq!(refused(&w, &Method::Info), 1, "{:#?}", w.ladder);
+    assert_eq!(refused(&w, &Method::Update), 1, "{:#?}", w.ladder);
+    let now = w.now;
+    w.ua("gw-a").place(&Errand::to("2"), now);
+    w.run(ms(5_000));
+    let answer = w.sent_to("gw-a", "SIP/2.0 405").remove(0);
+    let allow = answer.header(Name::Allow).unwrap();
+    assert_eq!(allow, b"ACK, CANCEL, BYE, OPTIONS, PRACK");
+    check("methods_that_a_trunk_may_not_send", &mut w);
+    let codes: Vec<u16> = w.records().iter().map(|r| r.final_code).collect();
+    assert_eq!(codes, [200], "the gateway's own call is none");
 }

@@ -338,6 +338,9 @@ impl B2bua {
         if request.to_tag().is_some() {
             return self.answer(flow, &request, 481);
         }
+        if !trunk.takes(request.method(), false) {
+            return self.answer(flow, &request, 405);
+        }
         match request.method() {
             Method::Invite => self.invite(flow, request, &trunk),
             Method::Options => {
@@ -459,7 +462,7 @@ impl B2bua {
         match code {
             200 | 405 => {
                 if let Some(trunk) = self.core.snapshot.identify(flow) {
-                    b.header(Name::Allow, allow(trunk));
+                    b.header(Name::Allow, allow(trunk, false));
                 }
                 b.header(Name::Accept, "application/sdp");
             }

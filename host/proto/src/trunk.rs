@@ -21,6 +21,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use intertrunk_sip::Method;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::{Door, Login, Register};
@@ -109,6 +110,8 @@ pub struct Trunk {
     pub redirects: Redirects,
     /// Header fields that it gets, of those that may cross; all that usually do if absent.
     pub pass_headers: Option<Arc<[String]>>,
+    /// Methods that are taken from its peers, see [`Trunk::takes`]; all that we know if absent.
+    pub methods: Option<Arc<[Method]>>,
     /// Extensions of SIP.
     pub extensions: Extensions,
     /// By what we answer the challenges of its peers.
@@ -159,6 +162,7 @@ impl Trunk {
             transfers: TransferRules::default(),
             redirects: Redirects::default(),
             pass_headers: None,
+            methods: None,
             extensions: Extensions::default(),
             login: None,
             register: None,
@@ -177,6 +181,20 @@ impl Trunk {
                 port: None,
             }],
             ..self
+        }
+    }
+
+    /// Whether a request of its peers with this method is let through, within a call or outside of
+    /// one. What a call cannot do without always is: an end, an acknowledgement, a renegotiation.
+    pub fn takes(&self, method: &Method, within: bool) -> bool {
+        let listed = |method| self.methods.as_ref().is_none_or(|all| all.contains(method));
+        match method {
+            Method::Ack | Method::Cancel | Method::Bye | Method::Prack => true,
+            Method::Invite => within || listed(method),
+            Method::Refer => self.transfers.may_refer && listed(method),
+            // Within a call, to what comes of a REFER.
+            Method::Subscribe => listed(&Method::Refer),
+            _ => listed(method),
         }
     }
 

@@ -11,6 +11,7 @@ use intertrunk_proto::trunk::{
     Balance, Extensions, HealthRules, HistoryForm, IdentityRules, Oversize, Redirects,
     TransferRules, Trunk, TrunkKind,
 };
+use intertrunk_sip::Method;
 
 use super::auth::{self, DoorEntry, LoginEntry};
 use super::capacity::{self, Capacity};
@@ -69,6 +70,7 @@ pub struct TrunkEntry {
     pub transfers: TransferRules,
     pub redirects: Redirects,
     pub pass_headers: Option<Vec<String>>,
+    pub methods: Option<Vec<Method>>,
     pub extensions: Extensions,
     pub pstn_to: Vec<At<String>>,
     pub door: Option<DoorEntry>,
@@ -222,8 +224,14 @@ fn trunk(s: Section<'_>) -> TrunkEntry {
         ("pstn", TrunkKind::Pstn),
         ("sbc", TrunkKind::Sbc),
     ];
+    let health = health::read(&s);
+    let transfers = TransferRules {
+        may_refer: s.flag("may_refer").unwrap_or(true),
+        takes_refer: s.flag("takes_refer").unwrap_or(false),
+    };
     let entry = TrunkEntry {
         place: s.place().clone(),
+        methods: methods(&s, &health, transfers),
         name: s.required(
             "name",
             "write name = \"pbx-a\"",
@@ -245,7 +253,7 @@ fn trunk(s: Section<'_>) -> TrunkEntry {
         oversize: oversize(&s),
         policies: s.one_or_more("policy", value::name).unwrap_or_default(),
         capacity: capacity::read(&s),
-        health: health::read(&s),
+        health,
         balance: balance(&s),
         no_progress: s
             .parsed("no_progress", value::duration(100..=180_000))
@@ -258,10 +266,7 @@ fn trunk(s: Section<'_>) -> TrunkEntry {
             ..s.section("identity")
                 .map_or_else(IdentityRules::default, identity)
         },
-        transfers: TransferRules {
-            may_refer: s.flag("may_refer").unwrap_or(true),
-            takes_refer: s.flag("takes_refer").unwrap_or(false),
-        },
+        transfers,
         pass_headers: s
             .list("pass_headers", value::header_name)
             .map(|names| names.into_iter().map(|at| at.value).collect()),
@@ -320,6 +325,24 @@ fn redirects(s: &Section<'_>) -> Redirects {
     let words = words.map(|word| (word, Redirects::named(word).unwrap_or_default()));
     s.choice("redirects", &words)
         .map_or_else(Redirects::default, |at| at.value)
+}
+
+/// A list of methods must have those that other keys wait for.
+fn methods(s: &Section<'_>, health: &HealthRules, transfers: TransferRules) -> Option<Vec<Method>> {
+    let listed = s.list("methods", value::method)?;
+    let listed: Vec<Method> = listed.into_iter().map(|at| at.value).collect();
+    let asks = health.options.as_ref().and_then(|options| options.expect);
+    let needs = [
+        (asks.is_some(), Method::Options, "`options.expect`"),
+        (transfers.takes_refer, Method::Notify, "`takes_refer`"),
+    ];
+    for (needed, method, by) in needs {
+        if needed && !listed.contains(&method) {
+            let problem = format!("has no {}, which {by} waits for", method.as_str());
+            s.wrong("methods", problem, format!("add \"{}\"", method.as_str()));
+        }
+    }
+    Some(listed)
 }
 
 fn history(s: &Section<'_>) -> HistoryForm {

@@ -490,6 +490,7 @@ fn finish(draft: Draft<'_>, interner: &mut Interner) -> Option<Trunk> {
         transfers: entry.transfers,
         redirects: entry.redirects,
         pass_headers: entry.pass_headers.clone().map(Into::into),
+        methods: entry.methods.clone().map(Into::into),
         extensions: entry.extensions,
         login,
         register,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use intertrunk_proto::Transport;
 use intertrunk_proto::trunk::SourceMatch;
-use intertrunk_sip::{Scheme, Uri};
+use intertrunk_sip::{Method, Scheme, Uri};
 
 /// What is wrong with a value, and what to write instead.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -67,6 +67,20 @@ pub fn header_name(text: &str) -> Result<String, Complaint> {
         problem,
         "write a name such as \"X-Account\"",
     ))
+}
+
+/// A method that we take from peers, in capital letters as on the wire (RFC 3261 §7.1).
+pub fn method(text: &str) -> Result<Method, Complaint> {
+    const REMEDY: &str = "write some of INVITE, OPTIONS, INFO, UPDATE, MESSAGE, NOTIFY, REFER";
+    match Method::parse(text.as_bytes()) {
+        Some(Method::Register | Method::Subscribe | Method::Publish | Method::Other(_)) | None => {
+            Err(Complaint::new(
+                format!("\"{text}\" is no method that we take"),
+                REMEDY,
+            ))
+        }
+        Some(method) => Ok(method),
+    }
 }
 
 /// A duration with a unit, within bounds that are given in milliseconds.

@@ -89,7 +89,11 @@ impl Call {
         if !fresh && !matches!(method, Method::Prack | Method::Bye) {
             return self.reply_plain(&r, 500, None, core);
         }
+        let taken = self
+            .leg(r.leg)
+            .is_some_and(|leg| leg.trunk.takes(&method, true));
         match method {
+            _ if !taken => self.reply_plain(&r, 405, None, core),
             Method::Bye => self.bye(&r, core),
             Method::Refer => self.refer(r, core),
             Method::Subscribe => self.subscribe(r, core),

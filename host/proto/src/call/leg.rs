@@ -1,6 +1,7 @@
 //! One side of a call: its dialog, the 2xx that waits for an ACK, the ACK that may have to be
 //! repeated.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -132,8 +133,8 @@ impl Leg {
     }
 
     /// Methods that we take from this peer.
-    pub(crate) fn allow(&self) -> &'static str {
-        allow(&self.trunk)
+    pub(crate) fn allow(&self) -> Cow<'static, [u8]> {
+        allow(&self.trunk, true)
     }
 
     /// Remembers the session description in a message of the peer, if there is one: for those who

@@ -7,7 +7,9 @@
 //! Headers that cross in words of our own are written elsewhere: identity by `privacy`, the history
 //! of the call by `history`, the mark of hops by `crate::hops`.
 
-use intertrunk_sip::{Builder, Line, Message, Name};
+use std::borrow::Cow;
+
+use intertrunk_sip::{Builder, Line, Message, Method, Name};
 
 use super::headers::{Rule, rule};
 use super::privacy::put_asserted;
@@ -16,18 +18,22 @@ use crate::trunk::Trunk;
 /// Methods that we take within a dialog or outside of one.
 const ALLOW: &str =
     "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, MESSAGE, NOTIFY, REFER";
-/// The same for those who may not transfer calls.
-const ALLOW_NO_REFER: &str =
-    "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, MESSAGE, NOTIFY";
 
 /// Extensions that we know with every trunk: session timers, and dialogs that take another's place.
 pub(super) const SUPPORTED: &str = "timer, replaces";
 
-/// Methods that we take from the peers of a trunk.
-pub(crate) fn allow(trunk: &Trunk) -> &'static str {
-    match trunk.transfers.may_refer {
-        true => ALLOW,
-        false => ALLOW_NO_REFER,
+/// Methods that we take from the peers of a trunk, within a call or outside of one.
+pub(crate) fn allow(trunk: &Trunk, within: bool) -> Cow<'static, [u8]> {
+    let taken = |word: &&str| {
+        let method = Method::parse(word.as_bytes());
+        method.is_some_and(|method| trunk.takes(&method, within))
+    };
+    match trunk.methods.is_none() && trunk.transfers.may_refer {
+        true => Cow::Borrowed(ALLOW.as_bytes()),
+        false => {
+            let words: Vec<&str> = ALLOW.split(", ").filter(taken).collect();
+            Cow::Owned(words.join(", ").into_bytes())
+        }
     }
 }
 

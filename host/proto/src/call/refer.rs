@@ -60,10 +60,6 @@ impl Call {
         if bridge.other(r.leg).is_none() {
             return Err(481);
         }
-        let leg = self.leg(r.leg).ok_or(481_u16)?;
-        if !leg.trunk.transfers.may_refer {
-            return Err(405);
-        }
         if self.is_changing() {
             return Err(491);
         }

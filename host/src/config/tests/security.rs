@@ -201,3 +201,38 @@ fn rules_of_the_node_are_read() {
         assert!(fault.contains(says), "{fault}");
     }
 }
+
+/// S5: a list of methods, and what is wrong with one.
+#[test]
+fn methods_are_read() {
+    use intertrunk_sip::Method;
+    let methods = |keys: &str| {
+        read(&with_trunk(keys)).unwrap().snapshot.trunks[0]
+            .methods
+            .clone()
+    };
+    assert_eq!(methods(""), None);
+    let listed = methods("methods = [\"INVITE\", \"OPTIONS\", \"BYE\"]\n").unwrap();
+    assert_eq!(*listed, [Method::Invite, Method::Options, Method::Bye]);
+    for (wrong, says) in [
+        (
+            "methods = [\"INVIT\"]\n",
+            "\"INVIT\" is no method that we take; write some of INVITE, ",
+        ),
+        (
+            "methods = [\"REGISTER\"]\n",
+            "\"REGISTER\" is no method that we take",
+        ),
+        (
+            "methods = [\"INVITE\"]\noptions = { expect = \"2m\" }\n",
+            "has no OPTIONS, which `options.expect` waits for; add \"OPTIONS\"",
+        ),
+        (
+            "methods = [\"INVITE\"]\ntakes_refer = true\n",
+            "has no NOTIFY, which `takes_refer` waits for",
+        ),
+    ] {
+        let fault = fault_of(&with_trunk(wrong));
+        assert!(fault.contains(says), "{wrong}: {fault}");
+    }
+}

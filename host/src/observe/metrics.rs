@@ -35,7 +35,7 @@ counts! {
     StreamMessagesUnsent = "stream_messages_unsent", "Messages that found the mailbox of their connection's shard full.";
     ConnectionsOpened = "connections_opened", "Connections that came about, both ways.";
     ConnectionsFailed = "connections_failed", "Connections that we asked for in vain.";
-    ConnectionsRefused = "connections_refused", "Connections not taken: there were too many.";
+    ConnectionsRefused = "connections_refused", "Connections not taken: there were too many, or their source is blocked.";
     ConnectionsSlow = "connections_slow", "Connections closed because their peer did not read.";
     ConnectionsUnframed = "connections_unframed", "Connections closed because their bytes were no messages.";
     DroppedMalformed = "datagrams_dropped" { "cause=\"malformed\"" }, "Datagrams thrown away.";

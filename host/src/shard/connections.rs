@@ -32,7 +32,10 @@ impl Shard {
                 }
             }
         }
-        self.streams.turn(self.clock.now(), &self.running.snapshot);
+        let (now, snapshot) = (self.clock.now(), &self.running.snapshot);
+        let list = &self.blocklist;
+        let keeps_out = |address| list.blocks_any() && list.blocks(address, snapshot, now);
+        self.streams.turn(now, snapshot, keeps_out);
         for _ in 0..ERRANDS_A_TURN {
             if self.has_waited() {
                 break;
@@ -40,8 +43,9 @@ impl Shard {
             match self.streams.next_news() {
                 Some(News::Message { flow, bytes }) => {
                     self.count(Count::StreamMessagesReceived);
-                    if !self.is_blocked(flow) {
-                        self.take_in(flow, bytes);
+                    match self.is_blocked(flow) {
+                        true => self.streams.hang_up(flow),
+                        false => self.take_in(flow, bytes),
                     }
                 }
                 Some(News::Unsent(origin)) => self.tell_unsent(origin),

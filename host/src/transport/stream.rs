@@ -56,6 +56,9 @@ pub enum End {
     /// It took too long to come about.
     #[error("no connection in time")]
     TooLong,
+    /// Nobody listens to its source any more.
+    #[error("its source is blocked")]
+    Blocked,
     /// Nothing was said on it for long.
     #[error("idle")]
     Idle,

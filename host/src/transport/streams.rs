@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +62,7 @@ pub struct Tally {
     pub opened: u64,
     /// Connections that we asked for and that did not come about.
     pub failed: u64,
-    /// Connections that were not taken: there were too many.
+    /// Connections that were not taken: there were too many, or their source is blocked.
     pub refused: u64,
     /// Connections closed because their peer did not read.
     pub slow: u64,
@@ -221,13 +221,20 @@ impl Streams {
         }
     }
 
-    /// Does a bounded share of what there is to do.
-    pub fn turn(&mut self, now: Instant, snapshot: &Snapshot) {
+    /// Does a bounded share of what there is to do. Nobody whom `keeps_out` names gets a connection.
+    pub fn turn(&mut self, now: Instant, snapshot: &Snapshot, keeps_out: impl Fn(IpAddr) -> bool) {
         self.expire(now);
-        self.accept(now, snapshot);
+        self.accept(now, snapshot, &keeps_out);
         // What was read and not yet taken in is a queue like any other.
         if self.news.len() < NEWS_MAX {
             self.read(now, snapshot);
+        }
+    }
+
+    /// Closes the connection that a flow names: nobody listens to its peer any more.
+    pub fn hang_up(&mut self, flow: Flow) {
+        if let Some(connection) = flow.connection.filter(|c| c.shard == self.shard) {
+            self.close(connection.number, &End::Blocked);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Calls over TCP, and what connections do to each other: nothing.
 
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::host::Host;
@@ -360,4 +362,51 @@ fn rport_brings_answers_through_a_nat() {
     let via = ok.header("Via");
     assert!(via.contains(&format!("rport={}", me.port())), "{via}");
     assert!(via.contains("received=127.0.0.1"), "{via}");
+}
+
+/// Whether the host closes a connection on which it has nothing to say.
+fn is_closed(mut stream: &TcpStream) -> bool {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    match stream.read(&mut [0; 1]) {
+        Ok(length) => length == 0,
+        Err(error) => error.kind() == ErrorKind::ConnectionReset,
+    }
+}
+
+/// S3: who is blocked has no connection: the one that it had is closed when it says something, new ones
+/// when they are made. Everybody else's go on.
+#[test]
+fn a_blocked_source_gets_no_connection() {
+    let rules = "\n[security]\nunknown = \"403\"\nblock = { threshold = 10, time = \"1h\" }\n";
+    let host = Host::with("tcp-blocked", tcp(PBX), tcp(GW), |text| {
+        over_tcp(&text) + rules
+    });
+    let connect = || TcpStream::connect(host.sip).unwrap();
+    let say = |mut stream: &TcpStream, n: u32, agent: &str| {
+        let options = format!(
+            "OPTIONS sip:{to} SIP/2.0\r\nVia: SIP/2.0/TCP 192.0.2.9;branch=z9hG4bK-b{n}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:a@b>;tag=o\r\nTo: <sip:{to}>\r\nCall-ID: blocked-{n}\r\n\
+             CSeq: 1 OPTIONS\r\nUser-Agent: {agent}\r\nContent-Length: 0\r\n\r\n",
+            to = host.sip
+        );
+        stream.write_all(options.as_bytes()).unwrap();
+    };
+    // From 127.0.0.1, which is no trunk's.
+    let scanner = connect();
+    say(&scanner, 1, "friendly-scanner");
+    assert_eq!(host.logs("source blocked")["source"], "127.0.0.1");
+    say(&scanner, 2, "harmless");
+    assert!(is_closed(&scanner), "the one that it had");
+    assert!(is_closed(&connect()), "a new one");
+    host.until("it is counted", |host| {
+        (host.counter("intertrunk_connections_refused_total") == 1).then_some(())
+    });
+    let (mut call, _, _) = host.pbx.call(host.sip, "92065551234", &host.gw);
+    host.pbx.hang_up(&mut call, &host.gw);
+    host.delete("/v1/blocked/127.0.0.1").is(200);
+    let mut pardoned = connect();
+    say(&pardoned, 3, "harmless");
+    let mut answer = [0; 11];
+    pardoned.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"SIP/2.0 403");
 }

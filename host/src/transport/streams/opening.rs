@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,12 @@ const ACCEPTS_A_TURN: usize = 64;
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 impl Streams {
-    pub(super) fn accept(&mut self, now: Instant, snapshot: &Snapshot) {
+    pub(super) fn accept(
+        &mut self,
+        now: Instant,
+        snapshot: &Snapshot,
+        keeps_out: &impl Fn(IpAddr) -> bool,
+    ) {
         if self.accept_again.is_some_and(|at| at > now) {
             return;
         }
@@ -31,6 +36,8 @@ impl Streams {
                     break;
                 };
                 match door.socket.accept() {
+                    // Closed as it is, before anything is kept of it, or a handshake costs anything.
+                    Ok((_, remote)) if keeps_out(remote.ip()) => self.tally.refused += 1,
                     Ok((socket, remote)) => self.welcome(place, socket, remote, now, snapshot),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => door.ready = false,
                     Err(error) => {

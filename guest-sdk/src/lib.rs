@@ -26,8 +26,9 @@
 //! `intertrunk policy build`, or by `cargo build --release --target wasm32-unknown-unknown`.
 //!
 //! Where to look: [`Query`] and [`Party`] for what is known of the call, [`Plan`] and [`Candidate`]
-//! for where it goes, [`Verdict`] for the other answers, [`Number`] and [`PrefixMap`] for numbers,
-//! [`trunk`] and [`table`] for what the host knows, `test` for a native host and case files.
+//! for where it goes, [`Verdict`] for the other answers, [`Inquiry`] and [`Meter`] for outside
+//! sources, [`Number`] and [`PrefixMap`] for numbers, [`trunk`] and [`table`] for what the host knows,
+//! `test` for a native host and case files.
 //!
 //! What makes a module larger is a feature of this crate:
 //!
@@ -50,6 +51,7 @@ pub mod calendar;
 mod chance;
 #[doc(hidden)]
 pub mod glue;
+mod meter;
 mod number;
 #[cfg(feature = "settings")]
 mod one_or_many;
@@ -57,6 +59,7 @@ mod plan;
 mod policy;
 mod prefixes;
 mod query;
+mod recall;
 #[cfg(feature = "rules")]
 pub mod rules;
 #[cfg(feature = "settings")]
@@ -77,6 +80,7 @@ pub use bindings::intertrunk::policy::types::{
     LookUp, Media, NoAnswer, Param, Party, Plan, Privacy, Query, Rejection, Scheme, Tag, Transfer,
     Verdict,
 };
+pub use meter::{Amount, Meter};
 pub use number::Number;
 #[cfg(feature = "settings")]
 pub use one_or_many::OneOrMany;

@@ -15,6 +15,15 @@ use crate::transport::DATAGRAM_BYTES_MAX;
 /// Generations of a policy that run at the same time during a swap.
 const GENERATIONS: usize = 2;
 
+/// What others know of themselves, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Held {
+    /// What connections hold.
+    pub connections: usize,
+    /// What meters hold.
+    pub meters: usize,
+}
+
 /// The parts in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub struct Memory {
@@ -24,6 +33,8 @@ pub struct Memory {
     pub queues: usize,
     /// What connections hold.
     pub connections: usize,
+    /// Keys of meters.
+    pub meters: usize,
     /// Linear memory of policies.
     pub policies: usize,
     /// Records on their way to disk, and those of calls that ended lately.
@@ -34,8 +45,12 @@ pub struct Memory {
 
 impl Memory {
     /// Of so many shards, each with these limits, of policies with instances of these sizes, and of
-    /// connections that hold so many bytes.
-    pub fn of(limits: &Limits, shards: u16, instances: &[usize], connections: usize) -> Memory {
+    /// what else holds so many bytes.
+    pub fn of(limits: &Limits, shards: u16, instances: &[usize], held: Held) -> Memory {
+        let Held {
+            connections,
+            meters,
+        } = held;
         let shards = usize::from(shards);
         let calls = limits.bytes().saturating_mul(shards);
         let queues = (2 * mailbox::BYTES_MAX + DATAGRAM_BYTES_MAX) * shards;
@@ -44,11 +59,12 @@ impl Memory {
         let instances = instances.iter().copied().fold(0, usize::saturating_add);
         let policies = instances.saturating_mul(copies);
         let records = (cdr::QUEUE_MAX + cdr::RECENT_MAX) * cdr::RECORD_BYTES;
-        let parts = [calls, queues, connections, policies, records];
+        let parts = [calls, queues, connections, meters, policies, records];
         Memory {
             calls,
             queues,
             connections,
+            meters,
             policies,
             records,
             total: parts.into_iter().fold(0, usize::saturating_add),
@@ -56,8 +72,8 @@ impl Memory {
     }
 
     /// What there is beside calls and transactions.
-    pub fn fixed(shards: u16, instances: &[usize], connections: usize) -> usize {
-        let all = Memory::of(&Limits::default(), shards, instances, connections);
+    pub fn fixed(shards: u16, instances: &[usize], held: Held) -> usize {
+        let all = Memory::of(&Limits::default(), shards, instances, held);
         all.total - all.calls
     }
 }
@@ -78,14 +94,19 @@ mod tests {
     #[test]
     fn parts_add_up_and_grow_with_shards() {
         let limits = Limits::default();
-        let one = Memory::of(&limits, 1, &[32 << 20], 0);
-        let two = Memory::of(&limits, 2, &[32 << 20], 5);
+        let held = |connections, meters| Held {
+            connections,
+            meters,
+        };
+        let one = Memory::of(&limits, 1, &[32 << 20], Held::default());
+        let two = Memory::of(&limits, 2, &[32 << 20], held(5, 0));
         assert_eq!(one.calls, limits.bytes());
         assert_eq!(two.calls, 2 * one.calls);
         assert_eq!((one.policies, two.policies), (128 << 20, 192 << 20));
         let sum = one.calls + one.queues + one.policies + one.records;
         assert_eq!(one.total, sum);
-        assert_eq!(Memory::fixed(1, &[32 << 20], 0), sum - one.calls);
-        assert_eq!(Memory::fixed(1, &[32 << 20], 7), sum - one.calls + 7);
+        let fixed = |held| Memory::fixed(1, &[32 << 20], held);
+        assert_eq!(fixed(Held::default()), sum - one.calls);
+        assert_eq!(fixed(held(7, 11)), sum - one.calls + 18);
     }
 }

@@ -25,7 +25,7 @@ use crate::mailbox::{Forwarded, Inbox, Mailbox, Order};
 use crate::node::Running;
 use crate::observe::Observer;
 use crate::observe::metrics::Count;
-use crate::outside::Outside;
+use crate::outside::{Counting, Outside};
 use crate::transport::{DATAGRAM_BYTES_MAX, Streams, UdpSocket};
 
 /// The event that a shard's mailbox wakes it with; sockets have their listener's number.
@@ -115,6 +115,7 @@ pub struct Shard {
     forwarded_left: bool,
     mailboxes: Arc<[Mailbox]>,
     outside: Outside,
+    counting: Counting,
     blocklist: Arc<Blocklist>,
     observer: Observer,
     due: VecDeque<Due>,
@@ -195,6 +196,7 @@ impl Shard {
             sockets,
             inbox,
             mailboxes,
+            counting: Counting::new(outside.meters().clone()),
             outside,
             blocklist,
             observer,
@@ -267,7 +269,7 @@ impl Shard {
                 Order::Calls(to) => drop(to.try_send(self.b2bua.calls())),
                 Order::Call(call, to) => drop(to.try_send(self.b2bua.call(call))),
                 Order::Pulse(to) => drop(to.try_send(self.pulse())),
-                Order::Inquired(ask, answers) => self.handle(Input::Inquired { ask, answers }),
+                Order::Inquired(ask, answers) => self.inquired(ask, answers),
                 Order::Stop => self.stopped = true,
             }
         }
@@ -480,6 +482,7 @@ impl Shard {
                 self.blame(&event);
                 self.mind_offences(&event);
                 self.tell_policy(&event);
+                self.meter(&event);
                 self.observer.note(event, &self.running.snapshot);
             }
         }

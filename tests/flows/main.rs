@@ -14,6 +14,7 @@ mod digest;
 mod forbidden;
 mod health;
 mod identity;
+mod metered;
 mod overload;
 mod oversize;
 mod pickup;

@@ -19,6 +19,7 @@ pub mod world;
 
 pub use net::Weather;
 pub use policy::{Decision, Mood};
+pub use setting::METER;
 pub use ua::{Errand, Final, Manner, Renegotiation, Ring, Ua};
 pub use world::World;
 

@@ -100,7 +100,7 @@ fn one_record_a_call(world: &World) -> Vec<String> {
         match event {
             Event::CallStarted { call, .. } => started.push(*call),
             Event::CallEnded(record) => *ended.entry(record.call).or_default() += 1,
-            Event::AttemptStarted { call, .. } | Event::CallAnswered { call }
+            Event::AttemptStarted { call, .. } | Event::CallAnswered { call, .. }
                 if ended.contains_key(call) =>
             {
                 broken.push(format!("call {call} went on after its end"));

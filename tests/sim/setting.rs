@@ -10,6 +10,9 @@ use intertrunk_proto::{Fallback, Listener, Policy, PolicyId, Snapshot, Transport
 use crate::streams::{TCP, UDP};
 use crate::world::{HOST, TRUNKS};
 
+/// The meter of every world.
+pub const METER: &str = "meter";
+
 /// The configuration of a world: [`TRUNKS`] with these states, each edited, and two policies.
 pub fn snapshot(states: &[Arc<TrunkState>], edit: fn(&mut Trunk), fallback: Fallback) -> Snapshot {
     snapshot_without(None, states, edit, fallback)
@@ -56,5 +59,8 @@ pub(crate) fn snapshot_without(
         policy(0, "main", fallback),
         policy(1, "last", Fallback::Reject(500)),
     ];
-    Snapshot::new("sim", listeners.into(), trunks.collect(), policies).expect("sources differ")
+    let snapshot = Snapshot::new("sim", listeners.into(), trunks.collect(), policies);
+    let mut snapshot = snapshot.expect("sources differ");
+    snapshot.meters.push(METER.to_owned());
+    snapshot
 }

@@ -46,6 +46,8 @@ pub struct ExpectedCandidate {
     pub removed: Vec<String>,
     /// Group; candidates of one group ring together.
     pub group: Option<u8>,
+    /// What a minute costs there.
+    pub price: Option<String>,
 }
 
 /// One look-up in an outside source.
@@ -99,6 +101,8 @@ pub struct OutcomeCandidate {
     pub removed: Vec<String>,
     /// Group.
     pub group: u8,
+    /// What a minute costs there, by the key `price` of `extra`.
+    pub price: Option<String>,
 }
 
 impl Expect {
@@ -166,6 +170,7 @@ impl ExpectedCandidate {
             headers: Vec::new(),
             removed: Vec::new(),
             group: None,
+            price: None,
         }
     }
 
@@ -198,6 +203,7 @@ impl ExpectedCandidate {
             self.group.map(|it| it.to_string()),
             Some(got.group.to_string()),
         );
+        compare("price", self.price.clone(), got.price.clone());
         for (name, value) in &self.headers {
             let mut set = got
                 .headers
@@ -327,6 +333,8 @@ impl<'de> Deserialize<'de> for ExpectedCandidate {
             removed: Vec<String>,
             #[serde(default)]
             group: Option<u8>,
+            #[serde(default)]
+            price: Option<String>,
         }
 
         struct TrunkOrTable;
@@ -353,6 +361,7 @@ impl<'de> Deserialize<'de> for ExpectedCandidate {
                     headers: keys.headers,
                     removed: keys.removed,
                     group: keys.group,
+                    price: keys.price,
                 })
             }
         }

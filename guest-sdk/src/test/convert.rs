@@ -189,7 +189,9 @@ fn candidate_of(candidate: Candidate) -> OutcomeCandidate {
     let (caller, caller_name) = candidate
         .caller
         .map_or((None, None), |it| (Some(it.user), it.display));
+    let mut extra = candidate.extra.into_iter();
     OutcomeCandidate {
+        price: extra.find(|it| it.name == "price").and_then(|it| it.value),
         trunk: candidate.trunk,
         callee: candidate.callee,
         caller,

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::looked_up::LookedUp;
+use crate::meter::Price;
 
 /// A URI or header parameter; `None` for a flag without a value.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -258,6 +259,17 @@ pub struct Candidate {
     pub group: u8,
     /// Documented keys that came later.
     pub extra: Vec<Param>,
+}
+
+impl Candidate {
+    /// What a minute costs there, by the key `price`: nothing if it says nothing, `None` if it is no
+    /// price.
+    pub fn price(&self) -> Option<Price> {
+        match self.extra.iter().find(|it| it.name == "price") {
+            Some(price) => Price::read(price.value.as_deref()?),
+            None => Some(Price::default()),
+        }
+    }
 }
 
 /// Another code for the caller.

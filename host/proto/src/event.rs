@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::ask::{PolicyFault, Tag};
 use crate::io::{CallId, Flow, TrunkId};
 use crate::looked_up::LookedUp;
+use crate::meter::Price;
 use crate::overload::Load;
 use crate::time::Instant;
 use crate::trunk::{Ailment, Health, Registered};
@@ -230,10 +231,28 @@ pub enum Event {
         /// Its code.
         code: u16,
     },
+    /// A plan was accepted whose tags are those of meters.
+    Planned {
+        /// Which call.
+        call: CallId,
+        /// Its tags of meters.
+        tags: Vec<Tag>,
+        /// The call is up, and this is for a transfer of it.
+        transfer: bool,
+    },
     /// The called side answered.
     CallAnswered {
         /// Which call.
         call: CallId,
+        /// What it costs from now on.
+        price: Price,
+    },
+    /// Another has the place of a party of an answered call.
+    CallTransferred {
+        /// Which call.
+        call: CallId,
+        /// What it costs from now on.
+        price: Price,
     },
     /// A call ended; comes exactly once for each `CallStarted`.
     CallEnded(Box<Record>),

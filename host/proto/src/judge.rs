@@ -251,6 +251,9 @@ fn check_candidate(
     {
         return Err("has a failover code that is no failure".to_owned());
     }
+    if c.price().is_none() {
+        return Err("has a price that is none, such as 0.012".to_owned());
+    }
     let named = c
         .peer
         .as_ref()

@@ -20,6 +20,7 @@ pub mod judge;
 mod limits;
 mod listener;
 mod looked_up;
+pub mod meter;
 mod overload;
 mod oversize;
 pub mod query;

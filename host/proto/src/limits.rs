@@ -60,7 +60,7 @@ impl Default for Limits {
             candidates_max: 32,
             attempts_max: 32,
             asks_max: 8,
-            look_ups_max: 8,
+            look_ups_max: 16,
             redirects_max: 5,
             transfers_max: 4,
             early_dialogs_max: 20,

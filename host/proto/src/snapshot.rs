@@ -116,6 +116,8 @@ pub struct Snapshot {
     pub emergency: Emergency,
     /// Strangers, and messages that nobody honest sends.
     pub security: Security,
+    /// Names of the meters: what counts calls by the tags of this name.
+    pub meters: Vec<String>,
     /// Timer values.
     pub timers: Timers,
     /// Whether explanations are kept for live calls.
@@ -149,6 +151,7 @@ impl Snapshot {
             overload: Overload::default(),
             emergency: Emergency::default(),
             security: Security::default(),
+            meters: Vec::new(),
             timers: Timers::default(),
             explain: true,
         })

@@ -406,6 +406,12 @@ fn metrics(node: &Node) -> Result<Reply, Refusal> {
     let help = "Sources that nobody listens to.";
     metrics::head(&mut text, "intertrunk_blocked_sources", "gauge", help);
     metrics::sample(&mut text, "intertrunk_blocked_sources", "", blocked);
+    let help = "Keys that a meter remembers.";
+    metrics::head(&mut text, "intertrunk_meter_keys", "gauge", help);
+    for (source, keys) in node.meters().keys(node.clock().now()) {
+        let labels = format!("source=\"{}\"", escaped(&source));
+        metrics::sample(&mut text, "intertrunk_meter_keys", &labels, keys as u64);
+    }
     metrics::head(
         &mut text,
         "intertrunk_policy_generation",

@@ -19,6 +19,7 @@ use intertrunk_proto::ask::{
     Answered, AttemptFacts, Candidate, Cause, LookUp, NoAnswer, Pin, Plan, Query, Verdict,
 };
 use intertrunk_proto::judge::{Judged, judge};
+use intertrunk_proto::meter::Reading;
 use intertrunk_proto::trunk::Trunk;
 use intertrunk_proto::{Fallback, Policy, PolicyId, Snapshot, TrunkId, query};
 
@@ -206,7 +207,7 @@ impl Asking<'_> {
             };
             if let Judged::Inquire(inquiry) = judged {
                 query.cookie = inquiry.cookie;
-                query.cause = Cause::Answered(self.assumed(inquiry.look_ups));
+                query.cause = Cause::Answered(self.assumed(inquiry.look_ups, policy));
                 continue;
             }
             let Judged::Fault(fault) = judged else {
@@ -287,14 +288,18 @@ impl Asking<'_> {
         }
     }
 
-    /// What `--answer` says of these look-ups.
-    fn assumed(&mut self, look_ups: Vec<LookUp>) -> Vec<Answered> {
+    /// What `--answer` says of these look-ups. Meters that it says nothing of have counted nothing.
+    fn assumed(&mut self, look_ups: Vec<LookUp>, policy: &Policy) -> Vec<Answered> {
         let mut answers = Vec::with_capacity(look_ups.len());
         for LookUp { source, key, .. } in look_ups {
             let assumed = self.args.answers.iter().find(|(name, _)| *name == source);
-            let outcome = match assumed {
-                Some((_, text)) => Ok(text.clone()),
-                None => {
+            let known = self.built.sources.iter().find(|it| it.name == source);
+            let outcome = match (assumed, known) {
+                (Some((_, text)), _) => Ok(text.clone()),
+                (None, None) => Err(NoAnswer::UnknownSource),
+                (None, Some(_)) if !policy.may_ask(&source) => Err(NoAnswer::Denied),
+                (None, Some(known)) if known.is_meter() => Ok(Reading::default().to_string()),
+                (None, Some(_)) => {
                     let remedy = format!("it is not asked here; assume --answer '{source}=TEXT'");
                     self.report
                         .note(format!("inquires of {source} for {key}: {remedy}"));

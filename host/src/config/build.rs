@@ -14,6 +14,7 @@ use super::read::{At, Place, Source, nearest};
 use super::{
     Admin, Built, PolicySource, emergency, listen, outside, policy, signing, table, trunk,
 };
+use crate::memory::Held;
 use crate::observe::journal::JournalRules;
 use crate::tables::Tables;
 use crate::transport::StreamRules;
@@ -65,13 +66,17 @@ pub fn build(source: &Source<'_>, file: &File, interner: &mut Interner) -> Optio
     let shards = file.shards.unwrap_or_else(cores);
     snapshot.timers.target_rest = file.dns.rest;
     snapshot.emergency = emergency;
+    let meters = outside.iter().filter(|it| it.is_meter());
+    snapshot.meters = meters.map(|it| it.name.clone()).collect();
     snapshot.security = file.security.security.clone();
     snapshot.overload = file.overload.of_shard(shards);
     let instances: Vec<usize> = sources.iter().map(|p| p.options.memory_bytes).collect();
     snapshot.limits = {
-        let connections = StreamRules::bytes(&streams, shards);
-        file.limits
-            .of_shard(source, shards, &instances, connections)
+        let held = Held {
+            connections: StreamRules::bytes(&streams, shards),
+            meters: outside.iter().map(|it| it.meter_bytes()).sum(),
+        };
+        file.limits.of_shard(source, shards, &instances, held)
     };
     if source.has_errors() {
         return None;

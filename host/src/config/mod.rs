@@ -35,7 +35,7 @@ use intertrunk_policy::{CacheRules, Options};
 use intertrunk_proto::blocking::BlockRules;
 use intertrunk_proto::{PolicyId, Snapshot};
 
-use crate::memory::Memory;
+use crate::memory::{Held, Memory};
 use crate::observe::journal::JournalRules;
 use crate::outside::Source;
 use crate::resolve::Dns;
@@ -102,8 +102,11 @@ impl Built {
             .iter()
             .map(|p| p.options.memory_bytes)
             .collect();
-        let connections = StreamRules::bytes(&self.streams, self.shards);
-        Memory::of(&self.snapshot.limits, self.shards, &sizes, connections)
+        let held = Held {
+            connections: StreamRules::bytes(&self.streams, self.shards),
+            meters: self.sources.iter().map(Source::meter_bytes).sum(),
+        };
+        Memory::of(&self.snapshot.limits, self.shards, &sizes, held)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use intertrunk_proto::meter::MeterRules;
+
 use super::read::{At, Section};
 use super::value::{self, Complaint};
 use crate::outside::{Kind, Source};
@@ -19,13 +21,22 @@ pub struct SourceEntry {
 enum Word {
     Http,
     Enum,
+    Meter,
 }
 
 /// Reads the section.
 pub fn read(name: At<String>, s: Section<'_>) -> SourceEntry {
     const URL: &str = "write url = \"http://127.0.0.1:8080/lookup/{key}\"";
-    let words = [("http", Word::Http), ("enum", Word::Enum)];
+    let words = [
+        ("http", Word::Http),
+        ("enum", Word::Enum),
+        ("meter", Word::Meter),
+    ];
     let word = s.required("kind", "write kind = \"http\"", s.choice("kind", &words));
+    let duration = |key, usual, min, max| {
+        let read = s.parsed(key, value::duration(min..=max));
+        read.map_or(usual, |at: At<Duration>| at.value)
+    };
     let kind = match word.map(|at| at.value) {
         Some(Word::Http) => s
             .required("url", URL, s.parsed("url", url))
@@ -35,21 +46,29 @@ pub fn read(name: At<String>, s: Section<'_>) -> SourceEntry {
                 .parsed("zone", value::text)
                 .map_or_else(|| "e164.arpa".to_owned(), |at| at.value),
         }),
+        Some(Word::Meter) => Some(Kind::Meter(MeterRules {
+            window: duration("window", Duration::from_secs(3600), 10_000, 86_400_000),
+            keys_max: s
+                .number("keys_max", 1..=10_000_000)
+                .map_or(10_000, |at| at.value),
+        })),
         None => None,
     };
-    let duration = |key, usual, min, max| {
-        let read = s.parsed(key, value::duration(min..=max));
-        read.map_or(usual, |at: At<Duration>| at.value)
-    };
-    let entry = SourceEntry {
-        timeout: duration("timeout", Duration::from_secs(1), 10, 5_000),
-        cache: duration("cache", Duration::ZERO, 0, 86_400_000),
-        cache_max: s
-            .number("cache_max", 1..=10_000_000)
-            .map_or(10_000, |at| at.value),
+    let mut entry = SourceEntry {
+        timeout: Duration::from_secs(1),
+        cache: Duration::ZERO,
+        cache_max: 10_000,
         name,
         kind,
     };
+    // A meter answers at once, and from what it knows now.
+    if !matches!(entry.kind, Some(Kind::Meter(_))) {
+        entry.timeout = duration("timeout", entry.timeout, 10, 5_000);
+        entry.cache = duration("cache", entry.cache, 0, 86_400_000);
+        entry.cache_max = s
+            .number("cache_max", 1..=10_000_000)
+            .map_or(entry.cache_max, |at| at.value);
+    }
     s.finish();
     entry
 }

@@ -9,7 +9,7 @@ use intertrunk_proto::{Limits, Overload};
 
 use super::read::{At, Section, Source};
 use super::value;
-use crate::memory::{Memory, in_words};
+use crate::memory::{Held, Memory, in_words};
 
 /// `[overload]`
 #[derive(Debug, Default)]
@@ -91,13 +91,13 @@ impl OverloadEntry {
 
 impl LimitsEntry {
     /// One shard's share. Reports a budget that is not enough for what else the file asks for;
-    /// `instances` are the sizes of the policies' instances, `connections` is what those hold.
+    /// `instances` are the sizes of the policies' instances, `held` is what else takes memory.
     pub fn of_shard(
         &self,
         source: &Source<'_>,
         shards: u16,
         instances: &[usize],
-        connections: usize,
+        held: Held,
     ) -> Limits {
         let Some(At {
             place,
@@ -106,11 +106,11 @@ impl LimitsEntry {
         else {
             return self.written(shards, Limits::default());
         };
-        let fixed = Memory::fixed(shards, instances, connections);
+        let fixed = Memory::fixed(shards, instances, held);
         let share = budget.saturating_sub(fixed) / usize::from(shards.max(1));
         let derived = Limits::within(share);
         let limits = self.written(shards, derived.unwrap_or_default());
-        let needed = Memory::of(&limits, shards, instances, connections).total;
+        let needed = Memory::of(&limits, shards, instances, held).total;
         if derived.is_none() && self.calls.is_none() {
             let problem = format!(
                 "leaves nothing for calls: all else takes {}",

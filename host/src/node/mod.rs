@@ -35,7 +35,7 @@ use crate::observe::Observer;
 use crate::observe::cdr::{RecordKeeper, RecordQueue};
 use crate::observe::journal::{JournalKeeper, JournalQueue};
 use crate::observe::metrics::Counters;
-use crate::outside::Outside;
+use crate::outside::{Meters, Outside};
 use crate::shard::{MAILBOX, Parts, Pulse, Shard, Share};
 use crate::staging;
 use crate::transport::{self, BindFault, DoorSocket, Streams, UdpSocket};
@@ -256,6 +256,11 @@ impl Node {
     /// Whom nobody listens to.
     pub fn blocklist(&self) -> &Blocklist {
         &self.blocklist
+    }
+
+    /// What is counted for policies.
+    pub fn meters(&self) -> &Meters {
+        self.outside.meters()
     }
 
     /// Refuses new calls and lets those that are up finish.

@@ -86,7 +86,9 @@ pub fn line(event: &Event, snapshot: &Snapshot) {
         Event::AttemptFailed { call, trunk, code } => {
             debug!(%call, trunk = name(trunk), code, "attempt failed");
         }
-        Event::CallAnswered { call } => debug!(%call, "call answered"),
+        Event::CallAnswered { call, .. } => debug!(%call, "call answered"),
+        Event::CallTransferred { call, .. } => debug!(%call, "call transferred"),
+        Event::Planned { .. } => {}
         Event::CallEnded(record) => debug!(
             call = %record.call,
             sip_call_id = record.sip_call_id,

@@ -74,6 +74,7 @@ counts! {
     FaultNotReady = "policy_faults" { "kind=\"not-ready\"" }, "Decisions that a fallback made.";
     FaultQuarantined = "policy_faults" { "kind=\"quarantined\"" }, "Decisions that a fallback made.";
     FaultVerdict = "policy_faults" { "kind=\"verdict\"" }, "Decisions that a fallback made.";
+    TagsUncounted = "meter_tags_uncounted", "Tags of calls that a meter had no room for.";
     LateAnswers = "answers_late", "Answers of policies that came too late to matter.";
     DecisionsWritten = "decisions_written", "Decisions written to their journal.";
     DecisionsLost = "decisions_lost", "Decisions that the journal and the shadows did not get.";

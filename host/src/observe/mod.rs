@@ -59,6 +59,7 @@ impl Observer {
             Event::AttemptStarted { .. } => counters.add(Count::AttemptsStarted),
             Event::AttemptFailed { .. } => counters.add(Count::AttemptsFailed),
             Event::CallAnswered { .. } => counters.add(Count::CallsAnswered),
+            Event::Planned { .. } | Event::CallTransferred { .. } => {}
             Event::CallEnded(record) => {
                 counters.add(Count::ended(record.final_code));
                 self.records.put(Arc::from(record));

@@ -3,7 +3,10 @@
 //! One thread asks them all. A shard hands over an inquiry and goes on; the answers come back by its
 //! mailbox. Everything is bounded: inquiries under way, the time and the size of an answer, what is
 //! remembered. When a call is over, its inquiry is dropped, and with it the connection.
+//!
+//! Meters are sources that nobody waits for: a shard reads them itself, when all others have answered.
 
+mod meter;
 mod source;
 
 use std::collections::HashMap;
@@ -11,8 +14,8 @@ use std::io;
 use std::sync::Arc;
 use std::thread;
 
-use intertrunk_proto::AskId;
 use intertrunk_proto::ask::{Answered, LookUp, NoAnswer};
+use intertrunk_proto::{AskId, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
@@ -20,6 +23,7 @@ use crate::mailbox::{Mailbox, Order};
 use crate::resolve::Dns;
 use source::Known;
 
+pub use meter::{Counting, Meters};
 pub use source::{Kind, Source};
 
 /// Inquiries of all shards that may be under way.
@@ -30,6 +34,7 @@ const INQUIRIES_MAX: usize = 1024;
 pub struct Outside {
     messages: mpsc::Sender<Message>,
     listed: watch::Sender<Listed>,
+    meters: Meters,
 }
 
 /// What the configuration says of sources.
@@ -62,23 +67,39 @@ impl Outside {
         let (listed, list) = watch::channel((Arc::default(), Dns::default()));
         let thread = thread::Builder::new().name("sources".to_owned());
         thread.spawn(move || runtime.block_on(serve(taken, list)))?;
-        Ok(Outside { messages, listed })
+        Ok(Outside {
+            messages,
+            listed,
+            meters: Meters::default(),
+        })
     }
 
     /// Asks these from now on. Inquiries under way go on with what they began with.
     pub fn know(&self, sources: &Arc<[Source]>, dns: &Dns) {
+        self.meters.adopt(sources);
         self.listed.send_replace((Arc::clone(sources), dns.clone()));
     }
 
-    /// Hands over an inquiry, or gives the answers at once: there are too many.
-    pub fn ask(&self, inquiry: Inquiry) -> Result<(), Vec<Answered>> {
-        let Err(refused) = self.messages.try_send(Message::Ask(inquiry)) else {
-            return Ok(());
+    /// What counts here.
+    pub fn meters(&self) -> &Meters {
+        &self.meters
+    }
+
+    /// Hands over an inquiry, or gives the answers at once: there are too many, or only meters are
+    /// asked.
+    pub fn ask(&self, inquiry: Inquiry, now: Instant) -> Option<Vec<Answered>> {
+        let mut answers = match self.meters.are_all(&inquiry.look_ups) {
+            true => failed(inquiry.look_ups),
+            false => match self.messages.try_send(Message::Ask(inquiry)) {
+                Ok(()) => return None,
+                Err(refused) => match refused.into_inner() {
+                    Message::Ask(inquiry) => failed(inquiry.look_ups),
+                    Message::Forget(..) => unreachable!("it was an inquiry"),
+                },
+            },
         };
-        match refused.into_inner() {
-            Message::Ask(inquiry) => Err(failed(inquiry.look_ups)),
-            Message::Forget(..) => unreachable!("it was an inquiry"),
-        }
+        self.meters.answer(&mut answers, now);
+        Some(answers)
     }
 
     /// Nobody waits for this one any more.
@@ -89,7 +110,13 @@ impl Outside {
 }
 
 fn failed(look_ups: Vec<(LookUp, bool)>) -> Vec<Answered> {
-    let failed = |(look_up, _): (LookUp, bool)| answered(look_up, Err(NoAnswer::Failed));
+    let failed = |(look_up, is_granted)| {
+        let why = match is_granted {
+            true => NoAnswer::Failed,
+            false => NoAnswer::Denied,
+        };
+        answered(look_up, Err(why))
+    };
     look_ups.into_iter().map(failed).collect()
 }
 

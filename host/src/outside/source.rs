@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use intertrunk_proto::ask::NoAnswer;
+use intertrunk_proto::meter::{KEY_MEMORY, MeterRules};
 use moka::sync::Cache;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Client, StatusCode, redirect};
@@ -27,6 +28,21 @@ pub struct Source {
     pub cache_max: usize,
 }
 
+impl Source {
+    /// Whether this node is asked itself.
+    pub fn is_meter(&self) -> bool {
+        matches!(self.kind, Kind::Meter(_))
+    }
+
+    /// What it takes of memory as a meter, at most.
+    pub fn meter_bytes(&self) -> usize {
+        match self.kind {
+            Kind::Meter(rules) => rules.keys_max.saturating_mul(KEY_MEMORY),
+            Kind::Http { .. } | Kind::Enum { .. } => 0,
+        }
+    }
+}
+
 /// How a source is asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -40,6 +56,8 @@ pub enum Kind {
         /// The zone that numbers lie in.
         zone: String,
     },
+    /// Counters of this node, of calls with a tag of the source's name.
+    Meter(MeterRules),
 }
 
 /// A source that can be asked.
@@ -55,6 +73,8 @@ enum Asked {
         url: String,
     },
     Enum(Box<Enum>),
+    /// Its shard knows the answer when all others are there.
+    Meter,
     /// What it takes to ask it could not be had.
     Nobody,
 }
@@ -66,6 +86,7 @@ impl Known {
             Kind::Enum { zone } => Enum::new(dns, zone)
                 .map(|zone| Asked::Enum(Box::new(zone)))
                 .map_err(|fault| fault.to_string()),
+            Kind::Meter(_) => Ok(Asked::Meter),
         };
         let cache = (!source.cache.is_zero()).then(|| {
             Cache::builder()
@@ -104,6 +125,7 @@ impl Known {
                 tracing::debug!(key, "ENUM failed: {fault}");
                 NoAnswer::Failed
             }),
+            Asked::Meter => Ok(String::new()),
             Asked::Nobody => Err(NoAnswer::Failed),
         }
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use intertrunk_policy::Decision;
-use intertrunk_proto::ask::{Answer, LookUp, Pin, PolicyFault, Query};
-use intertrunk_proto::{AskId, Event, PolicyId};
+use intertrunk_proto::ask::{Answer, Answered, LookUp, Pin, PolicyFault, Query};
+use intertrunk_proto::{AskId, Event, Input, PolicyId};
 use intertrunk_sip::Message;
 
 use super::{Due, Shard};
@@ -30,8 +30,24 @@ impl Shard {
             shard: self.share.shard,
             to: self.mailboxes[usize::from(self.share.shard)].clone(),
         };
-        if let Err(answers) = self.outside.ask(inquiry) {
+        if let Some(answers) = self.outside.ask(inquiry, self.clock.now()) {
             self.due.push_back(Due::Inquired(ask, answers));
+        }
+    }
+
+    /// The others have answered. Meters are read now, so that no call of this shard comes between that
+    /// and the decision.
+    pub(super) fn inquired(&mut self, ask: AskId, mut answers: Vec<Answered>) {
+        self.outside.meters().answer(&mut answers, self.clock.now());
+        self.handle(Input::Inquired { ask, answers });
+    }
+
+    /// Counts what policies limit.
+    pub(super) fn meter(&mut self, event: &Event) {
+        let lost = self.counting.note(event, self.clock.now());
+        if lost > 0 {
+            let counters = self.observer.counters();
+            counters.add_many(Count::TagsUncounted, lost as u64);
         }
     }
 

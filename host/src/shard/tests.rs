@@ -84,7 +84,7 @@ fn bench() -> Bench {
         running: Arc::new(Running {
             snapshot: Arc::new(snapshot),
             world: Arc::new(Nothing),
-            memory: Memory::of(&Default::default(), 2, &[], 0),
+            memory: Memory::of(&Default::default(), 2, &[], Default::default()),
             streams: Arc::default(),
             slots: Vec::new(),
         }),

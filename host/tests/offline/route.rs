@@ -226,3 +226,24 @@ fn questions_that_make_no_sense_are_wrong_use() {
         .ends(2)
         .complains("t.toml:2:1: node.nme");
 }
+
+/// S10: limits are asked about offline, too: of a meter that has counted nothing, or what `--answer` says.
+#[test]
+fn limits_are_shown_before_there_is_a_call() {
+    let limit = "[[limit]]\nname = \"abroad\"\nsource = \"hour\"\ncalls = 5\n";
+    let granted =
+        |sources: &str| format!("{CONFIG}sources = [{sources}]\n[source.hour]\nkind = \"meter\"\n");
+    let world = World::new("route-limits")
+        .with("t.toml", granted("\"hour\""))
+        .with("dialplan.toml", format!("{limit}{DIAL_PLAN}"));
+    let question = "--from pbx-a --to +442071234567";
+    let room = route(&world, question).ends(0);
+    room.says("limit \"abroad\" has room for abroad: 0 calls, 0 of them up, 0 s, spent 0");
+    let mut question: Vec<&str> = question.split(' ').collect();
+    question.splice(0..0, ["route", "-c", "t.toml"]);
+    question.extend(["--answer", "hour=calls=5 active=0 seconds=0 spend=0"]);
+    world
+        .run(&question)
+        .ends(1)
+        .says("limit \"abroad\" refuses abroad with 403 with cause 21: 5 of 5 calls were made");
+}

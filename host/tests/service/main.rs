@@ -11,6 +11,7 @@ mod hostile;
 mod kept;
 mod life;
 mod line;
+mod meters;
 mod misdeeds;
 mod name_server;
 mod names;

@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 
 use intertrunk_sdk::calendar::Calendar;
-use intertrunk_sdk::{Party, Privacy, Query, TrunkFacts, trunk};
+use intertrunk_sdk::{Answer, NoAnswer, Party, Privacy, Query, TrunkFacts, trunk};
 
 /// One destination of one question.
 pub(crate) struct Call<'q> {
     pub(crate) query: &'q Query,
+    /// What outside sources have said.
+    pub(crate) answers: &'q [Answer],
     /// Who is called.
     pub(crate) target: &'q Party,
     /// Whose usages and rules apply: the trunk that the call came in on, or that of who transfers.
@@ -64,6 +66,12 @@ impl Call<'_> {
     pub(crate) fn is_open(&self, calendars: &[usize]) -> bool {
         let mut open = calendars.iter().map(|id| &self.calendars[*id]);
         open.any(|calendar| calendar.is_open(self.query.unix_ms))
+    }
+
+    /// What a source has said of a key; nothing if it was not asked.
+    pub(crate) fn answer(&self, source: &str, key: &str) -> Option<&'_ Result<String, NoAnswer>> {
+        let of = |it: &&Answer| it.source == source && it.key == key;
+        Some(&self.answers.iter().find(of)?.outcome)
     }
 
     /// Whether the caller has no number, or withholds it.

@@ -1,10 +1,12 @@
 //! The decision, step by step.
 
-use intertrunk_sdk::{Party, Query, Scheme, Verdict, because};
+use intertrunk_sdk::{Answer, Cause, Inquiry, LookUp, Party, Query, Scheme, Verdict, because};
 
 use crate::Standard;
 use crate::barred::{Emergency, emergency};
 use crate::call::{Call, Ends};
+use crate::limit::{self, Applied};
+use crate::lookup::{self, Lookup};
 use crate::plan::emergency_mark;
 use crate::route::{Action, Decision};
 use crate::values::Refusal;
@@ -15,13 +17,31 @@ const NOT_FROM_HERE: Refusal = Refusal::with(403, Some(21));
 
 impl Standard {
     pub(crate) fn verdict(&self, query: &Query) -> Verdict {
+        let answers = match &query.cause {
+            Cause::Answered(answers) => &answers[..],
+            _ => &[],
+        };
+        // The answers have taken the place of why it was asked.
+        match query.recalled() {
+            Some(cause) => {
+                let query = Query {
+                    cause,
+                    ..query.clone()
+                };
+                self.decision(&query, answers)
+            }
+            None => self.decision(query, answers),
+        }
+    }
+
+    fn decision(&self, query: &Query, answers: &[Answer]) -> Verdict {
         let ends = match self.asks_for_sites {
             true => Ends::of(query),
             false => Ends::default(),
         };
         // Of the places that a redirection names, the first one with a route.
         let mut destinations = query.destinations().iter();
-        if let Some(verdict) = destinations.find_map(|it| self.about(query, it, &ends)) {
+        if let Some(verdict) = destinations.find_map(|it| self.about(query, answers, it, &ends)) {
             return verdict;
         }
         let (origin, to) = (query.origin(), query.destinations()[0].dialed());
@@ -30,7 +50,13 @@ impl Standard {
     }
 
     /// What becomes of a call to this destination, if anything is said of it.
-    fn about(&self, query: &Query, target: &Party, ends: &Ends) -> Option<Verdict> {
+    fn about(
+        &self,
+        query: &Query,
+        answers: &[Answer],
+        target: &Party,
+        ends: &Ends,
+    ) -> Option<Verdict> {
         let origin = query.origin();
         let normalize = self.normalize.of(origin, ends.origin_site());
         let by_ingress = match origin == query.ingress() {
@@ -48,6 +74,7 @@ impl Standard {
         };
         let mut call = Call {
             query,
+            answers,
             target,
             origin,
             ends,
@@ -71,10 +98,18 @@ impl Standard {
             because!("{} was ported, and is routed as {rn}", call.called);
             call.routed = normalize.called(rn);
         }
-        if let Some(verdict) = self.look_up(&mut call) {
+        let (lookups, limits) = (self.lookups_of(&call), self.limits_of(&call));
+        if let Some(inquiry) = inquiry(&lookups, &limits, &call) {
+            return Some(inquiry.into());
+        }
+        if let Some(verdict) = limit::refusal(&limits, &call) {
             return Some(verdict);
         }
-        self.route(&call)
+        lookup::take_in(&lookups, &mut call);
+        match self.route(&call)? {
+            Verdict::Connect(plan) => Some(limit::counted(plan, &limits).into()),
+            verdict => Some(verdict),
+        }
     }
 
     /// The call for help that this is, if it is one.
@@ -173,6 +208,24 @@ impl Standard {
             Action::To(_) => Verdict::not_found(),
         }
     }
+}
+
+/// What has to be asked of outside sources, all at once; nothing if all of it has been.
+fn inquiry(lookups: &[&Lookup], limits: &[Applied<'_>], call: &Call<'_>) -> Option<Inquiry> {
+    let lookups = lookups.iter().map(|it| it.look_up(&call.called));
+    let look_ups: Vec<LookUp> = lookups.chain(limits.iter().map(Applied::look_up)).collect();
+    let is_known = |it: &LookUp| call.answer(&it.source, &it.key).is_some();
+    if look_ups.iter().all(is_known) {
+        return None;
+    }
+    for LookUp { source, key, .. } in &look_ups {
+        because!("{source} is asked about {key} first");
+    }
+    let inquiry = Inquiry {
+        look_ups,
+        cookie: Vec::new(),
+    };
+    Some(inquiry.recall(call.query))
 }
 
 /// A party of a URI in which `{called}` stands for a number.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::Standard;
 use crate::barred::{Block, Emergency, Unassigned};
+use crate::limit::Limit;
 use crate::lookup::Lookup;
 use crate::numbers::{Normalize, Numbers, Translate};
 use crate::route::Route;
@@ -42,6 +43,8 @@ struct DialPlan {
     #[serde(default)]
     lookup: Vec<Lookup>,
     #[serde(default)]
+    limit: Vec<Limit>,
+    #[serde(default)]
     route: Vec<Route>,
     #[serde(default)]
     translate: Vec<Translate>,
@@ -66,6 +69,7 @@ pub(crate) fn read(text: &str) -> Result<Standard, Vec<Fault>> {
     let mut faults = check::calendars(text, &mut plan);
     faults.extend(check::empty_lists(text, &plan));
     faults.extend(check::usages(text, &plan));
+    faults.extend(check::limits(text, &plan));
     faults.extend(check::trunks(text, &plan));
     if !faults.is_empty() {
         return Err(faults);
@@ -94,7 +98,8 @@ impl From<DialPlan> for Standard {
             .map(|it| &it.site)
             .chain(plan.block.iter().map(|it| &it.site))
             .chain(plan.emergency.iter().map(|it| &it.site))
-            .chain(plan.lookup.iter().map(|it| &it.site));
+            .chain(plan.lookup.iter().map(|it| &it.site))
+            .chain(plan.limit.iter().map(|it| &it.site));
         let asks_for_sites = sites.into_iter().any(|sites| !sites.0.is_empty())
             || scopes.has_location()
             || scopes.asks_for_sites()
@@ -111,6 +116,8 @@ impl From<DialPlan> for Standard {
             unassigned: plan.unassigned,
             portability: plan.portability.rn,
             lookups: plan.lookup,
+            tells_prices: plan.limit.iter().any(Limit::counts_spend),
+            limits: plan.limit,
             routes: plan.route.into_iter().map(Into::into).collect(),
             translate,
         }

@@ -11,6 +11,7 @@ mod conditions;
 mod decide;
 mod dial_plan;
 mod egress;
+mod limit;
 mod location;
 mod lookup;
 mod names;
@@ -26,6 +27,7 @@ use intertrunk_sdk::calendar::Calendar;
 use intertrunk_sdk::{Fault, Manifest, Policy, Query, Verdict, policy};
 
 use barred::{Block, Emergency, Unassigned};
+use limit::Limit;
 use lookup::Lookup;
 use numbers::Numbers;
 use route::Routes;
@@ -48,6 +50,9 @@ pub struct Standard {
     /// Whether numbers that were ported are routed by where they are now.
     portability: bool,
     lookups: Vec<Lookup>,
+    limits: Vec<Limit>,
+    /// Whether a limit asks for what calls cost.
+    tells_prices: bool,
     routes: Routes,
     /// By egress trunk.
     translate: Numbers,

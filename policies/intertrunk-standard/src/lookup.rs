@@ -1,7 +1,7 @@
 //! Outside sources that are asked about a number before it is routed.
 
 use intertrunk_sdk::rules::{Expr, Pattern, PatternKeys};
-use intertrunk_sdk::{Cause, Inquiry, LookUp, Verdict, because, checked};
+use intertrunk_sdk::{LookUp, because, checked};
 use serde::{Deserialize, Deserializer};
 
 use crate::Standard;
@@ -93,45 +93,40 @@ impl Lookup {
     }
 }
 
+impl Lookup {
+    /// What to ask about this number.
+    pub(crate) fn look_up(&self, number: &str) -> LookUp {
+        LookUp {
+            source: self.source.to_string(),
+            key: number.to_owned(),
+            timeout_ms: self.timeout_ms,
+        }
+    }
+}
+
 impl Standard {
-    /// Asks about a new call; takes in what was answered.
-    pub(crate) fn look_up(&self, call: &mut Call<'_>) -> Option<Verdict> {
-        let about = |it: &&Lookup| it.is_about(call);
-        let asked: Vec<&Lookup> = self.lookups.iter().filter(about).collect();
-        if asked.is_empty() {
-            return None;
+    /// The look-ups that are about a call.
+    pub(crate) fn lookups_of(&self, call: &Call<'_>) -> Vec<&Lookup> {
+        self.lookups.iter().filter(|it| it.is_about(call)).collect()
+    }
+}
+
+/// Takes in what these look-ups have found.
+pub(crate) fn take_in(lookups: &[&Lookup], call: &mut Call<'_>) {
+    let key = call.called.to_string();
+    for lookup in lookups {
+        let answer = call.answer(&lookup.source, &key);
+        let answer = answer.and_then(|it| it.as_deref().ok()).map(str::trim);
+        let Some(answer) = answer.filter(|answer| !answer.is_empty()) else {
+            because!("{} says nothing of {key}", lookup.source);
+            continue;
+        };
+        let number = user_of(answer).to_owned();
+        because!("{} says {answer} of {key}", lookup.source);
+        if lookup.becomes == Becomes::Called {
+            call.called = number.clone().into();
         }
-        let key = call.called.to_string();
-        match call.query.cause {
-            Cause::NewCall => {
-                let look_up = |it: &Lookup| LookUp {
-                    source: it.source.to_string(),
-                    key: key.clone(),
-                    timeout_ms: it.timeout_ms,
-                };
-                because!("{key} is looked up first");
-                let look_ups = asked.into_iter().map(look_up).collect();
-                let cookie = Vec::new();
-                return Some(Verdict::Inquire(Inquiry { look_ups, cookie }));
-            }
-            Cause::Answered(_) => {}
-            // What it was is not told with the answers.
-            Cause::Exhausted(_) | Cause::Redirected(_) | Cause::Transferred(_) => return None,
-        }
-        for lookup in asked {
-            let answer = call.query.answer(&lookup.source, &key).map(str::trim);
-            let Some(answer) = answer.filter(|answer| !answer.is_empty()) else {
-                because!("{} says nothing of {key}", lookup.source);
-                continue;
-            };
-            let number = user_of(answer).to_owned();
-            because!("{} says {answer} of {key}", lookup.source);
-            if lookup.becomes == Becomes::Called {
-                call.called = number.clone().into();
-            }
-            call.routed = number.into();
-        }
-        None
+        call.routed = number.into();
     }
 }
 

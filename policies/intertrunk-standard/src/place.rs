@@ -132,7 +132,7 @@ impl fmt::Display for Order {
 pub(crate) struct Choice<'a> {
     pub(crate) trunk: Cow<'a, str>,
     pub(crate) place: Option<&'a Place>,
-    cost: Option<f64>,
+    pub(crate) cost: Option<f64>,
 }
 
 /// The trunks of a route, in the order that it asks for: those of a row of its table first.

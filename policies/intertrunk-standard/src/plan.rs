@@ -11,6 +11,9 @@ use crate::egress::{CodeRule, Layers};
 use crate::place::Place;
 use crate::walk::{Pick, Walk};
 
+/// The highest price that the host counts by.
+const PRICE_MAX: f64 = 999_999.0;
+
 impl Standard {
     /// The plan of what was picked; of no more than `attempts` trunks.
     pub(crate) fn plan(&self, call: &Call<'_>, walk: &Walk<'_>, attempts: Option<u8>) -> Plan {
@@ -72,6 +75,9 @@ impl Standard {
         let mut candidate = Candidate::on(trunk);
         candidate.group = pick.group;
         candidate.peer = pick.place.and_then(Place::peer).map(str::to_owned);
+        if let Some(cost) = pick.cost.filter(|_| self.tells_prices) {
+            candidate = candidate.price(cost.min(PRICE_MAX).to_string());
+        }
         self.set_numbers(&mut candidate, call, pick, site, &layers);
         if layers.is_empty() {
             return (candidate, None);

@@ -19,6 +19,7 @@ const PICKS_MAX: usize = 32;
 pub(crate) struct Pick<'a> {
     pub(crate) trunk: Cow<'a, str>,
     pub(crate) place: Option<&'a Place>,
+    pub(crate) cost: Option<f64>,
     pub(crate) route: Option<&'a Decision>,
     /// What is sent there, whatever its translations say.
     pub(crate) callee: Option<&'a str>,
@@ -46,6 +47,7 @@ impl<'a> Walk<'a> {
             walk.picks.push(Pick {
                 trunk: Cow::Borrowed(name),
                 place: None,
+                cost: None,
                 route: None,
                 callee: None,
                 caller_id: None,
@@ -75,6 +77,7 @@ impl<'a> Walk<'a> {
             self.picks.push(Pick {
                 trunk: choice.trunk,
                 place: choice.place,
+                cost: choice.cost,
                 route: Some(decision),
                 callee: None,
                 caller_id: None,

@@ -53,6 +53,7 @@ fn the_keys_are_known() {
         ("`[[route]]`", "[[route]]\nname = 'x'\nto = 'gw-a'"),
         ("Patterns", "[[route]]\nname = 'x'\nto = 'gw-a'"),
         ("`[[emergency]]`", "[[emergency]]\nto = 'gw-a'"),
+        ("`[[limit]]`", "[[limit]]"),
     ] {
         let keys = keys(section);
         assert!(keys.len() >= 6, "{section}: {keys:?}");

@@ -216,8 +216,43 @@ fn a_mistake_is_told_with_its_key_and_what_to_do() {
             "[[emergency]]\nnumber = '911'\n[[route]]\nname = 'a'\nto = 'a'",
             "line 1: emergency[0]: a call for help must go somewhere; write `to` or `usages`",
         ),
+        (
+            "[[limit]]\nname = 'a'\nsource = 'hour'\nprefix = '+44'\n[[route]]\nname = 'a'\nto = 'a'",
+            "line 1: limit[0]: this limits nothing; add `calls`, `active`, `talk` or `spend`",
+        ),
+        (
+            "[[limit]]\nname = 'a'\nsource = 'hour'\nspend = '5,00'\n[[route]]\nname = 'a'\nto = 'a'",
+            "line 4: limit[0].spend: \"5,00\" is no amount; write it like \"4.25\"",
+        ),
+        (
+            "[[limit]]\nname = 'a'\nsource = 'hour'\ncalls = 5\nper = ['trunk', 'prefix']\n[[route]]\nname = 'a'\nto = 'a'",
+            "line 1: limit[0]: there are no prefixes to count by; add `prefix`",
+        ),
+        (
+            "[[limit]]\nname = 'a'\nsource = 'h'\ncalls = 5\n[[limit]]\nname = 'a'\nsource = 'h'\ncalls = 9\n\
+             [[route]]\nname = 'a'\nto = 'a'",
+            "line 6: limit[1].name: there are two limits named \"a\"; give each a name of its own",
+        ),
     ] {
         let faults: Vec<String> = faults_of(text).iter().map(ToString::to_string).collect();
         assert_eq!(faults, [told], "{text}");
     }
+}
+
+/// S10: what the host would not ask of one call is told before there is one.
+#[test]
+fn too_many_limits_for_one_call_are_a_fault() {
+    let limits = |count: usize, from: &str| -> String {
+        let keys = format!("source = 'h'\nfrom = '{from}'\ncalls = 1");
+        let limit = |n| format!("[[limit]]\nname = '{from} {n} of {count}'\n{keys}\n");
+        (0..count).map(limit).collect()
+    };
+    let route = "[[route]]\nname = 'a'\nto = 'a'\n";
+    let two_trunks = limits(15, "pbx-a") + &limits(15, "pbx-b") + &limits(1, "*") + route;
+    assert!(faults_of(&two_trunks).is_empty());
+    let faults = faults_of(&(two_trunks + &limits(2, "*")));
+    let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    let fault = "limit: 18 limits and look-ups are about calls from trunk \"pbx-a\"; leave 16: `per` makes one \
+                 limit of several";
+    assert_eq!(told, [fault]);
 }

@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used)]
 
 use intertrunk_sdk::test::{Host, TrunkFixture, TrunkKind, query};
-use intertrunk_sdk::{Cause, CodeMap, ExhaustedAction, Media, Plan, Policy, Rejection, Verdict};
+use intertrunk_sdk::{
+    Answer, Cause, CodeMap, ExhaustedAction, Media, NoAnswer, Plan, Policy, Rejection, Verdict,
+};
 use intertrunk_standard::Standard;
 
 fn configured(text: &str) -> Standard {
@@ -289,22 +291,35 @@ fn sites_are_those_of_the_host_at_the_time() {
     assert_eq!(plan(&policy, "pbx", "1").candidates[0].trunk, "gw");
 }
 
-/// R13: what was redirected is not looked up, since the answer would not say where it was to go.
+/// R13 R18: what was redirected is looked up by its new number, which the answer does not say again.
 #[test]
-fn only_new_calls_are_looked_up() {
+fn redirected_calls_are_looked_up_by_their_new_number() {
     let policy = configured(
         "
         [[lookup]]
         source = 'lnp'
+        prefix = '+'
         [[route]]
-        name = 'all'
+        name = 'redirected'
+        cause = 'redirected'
         to = 'gw'",
     );
-    assert!(matches!(
-        policy.decide(&query("x", "1")),
-        Verdict::Inquire(_)
-    ));
-    let mut redirected = query("x", "1");
-    redirected.cause = Cause::Redirected(vec![intertrunk_sdk::test::party("sip:2@x")]);
-    assert!(matches!(policy.decide(&redirected), Verdict::Connect(_)));
+    let mut query = query("x", "1");
+    let parties = ["tel:+2", "tel:+3"].map(intertrunk_sdk::test::party);
+    query.cause = Cause::Redirected(parties.to_vec());
+    let Verdict::Inquire(inquiry) = policy.decide(&query) else {
+        panic!("it asks nobody")
+    };
+    let keys: Vec<&str> = inquiry.look_ups.iter().map(|it| &*it.key).collect();
+    assert_eq!(keys, ["+2"], "the best place first");
+    query.cookie = inquiry.cookie;
+    query.cause = Cause::Answered(vec![Answer {
+        source: "lnp".to_owned(),
+        key: "+2".to_owned(),
+        outcome: Err(NoAnswer::Timeout),
+    }]);
+    let Verdict::Connect(plan) = policy.decide(&query) else {
+        panic!("it goes nowhere")
+    };
+    assert_eq!(plan.candidates[0].callee.as_deref(), Some("+2"));
 }

@@ -11,7 +11,7 @@ use super::reason::Because;
 use super::story::Story;
 use super::tries::tries_of;
 use super::{Call, CallKey, LegId, Phase, Refusal};
-use crate::ask::{Answer, Candidate, Cause, Plan, PolicyFault, Verdict};
+use crate::ask::{Answer, Candidate, Cause, Plan, PolicyFault, Tag, Verdict};
 use crate::core::Core;
 use crate::dialog::Dialog;
 use crate::event::{EndedBy, Event};
@@ -204,6 +204,7 @@ impl Call {
                 if let Some(question) = self.question_mut() {
                     question.cookie.clone_from(&plan.cookie);
                 }
+                self.tell_meters(&plan, core);
                 if let Some(change) = &self.change {
                     plan.tags.splice(0..0, change.tags_before.iter().cloned());
                 }
@@ -232,6 +233,18 @@ impl Call {
             }
             Judged::Inquire(inquiry) => self.inquire(inquiry, core),
             Judged::Fault(_) => self.refuse(&Refusal::of(503), EndedBy::Host, core),
+        }
+    }
+
+    fn tell_meters(&self, plan: &Plan, core: &mut Core) {
+        let is_counted = |tag: &&Tag| core.snapshot.meters.contains(&tag.name);
+        let tags: Vec<Tag> = plan.tags.iter().filter(is_counted).cloned().collect();
+        if !tags.is_empty() {
+            core.event(Event::Planned {
+                call: self.id,
+                tags,
+                transfer: self.change.is_some(),
+            });
         }
     }
 

@@ -16,6 +16,7 @@ use super::offer::{Negotiation, after_glare, ends_call};
 use super::reason::Because;
 use super::{Bridge, Call, LegId, Phase};
 use crate::core::Core;
+use crate::event::Event;
 use crate::time::Instant;
 use crate::transaction::{ClientKey, Owner, Sending};
 use crate::within;
@@ -240,6 +241,10 @@ impl Call {
         self.end_referrals(Some(change.leaves), core);
         self.hang_up(change.leaves, core);
         self.leave(change.leaves);
+        core.event(Event::CallTransferred {
+            call: self.id,
+            price: self.price(),
+        });
         if self.leg(newcomer).is_some_and(|l| l.over) {
             // It has hung up already.
             self.hang_up(change.stays, core);

@@ -86,6 +86,7 @@ use crate::ask::{Pin, Plan, Query};
 use crate::core::Core;
 use crate::event::{EndedBy, Event, LadderWhat};
 use crate::io::{AskId, CallId, Flow, TrunkId};
+use crate::meter::Price;
 use crate::snapshot::Policy;
 use crate::time::Instant;
 use crate::timer::Alarm;
@@ -288,6 +289,19 @@ impl Call {
 
     fn attempt_mut(&mut self, id: AttemptId) -> Option<&mut Attempt> {
         self.attempts.get_mut(usize::from(id.0))
+    }
+
+    /// What a minute of its two legs costs, as the plans have it.
+    fn price(&self) -> Price {
+        let Phase::Talking(bridge) = self.phase else {
+            return Price::default();
+        };
+        let price = |leg| match leg {
+            LegId::B(AttemptId(n)) => self.attempts.get(usize::from(n))?.candidate.price(),
+            LegId::A => None,
+        };
+        let legs = [bridge.near, bridge.far].into_iter();
+        legs.filter_map(price).fold(Price::default(), Price::and)
     }
 
     /// Does everything that is due, and arranges to be woken for the rest.

@@ -224,7 +224,10 @@ impl Call {
         let bytes = self.relay_answer(id, response, None, session, core);
         self.early_over();
         self.a.await_ack(&invite, bytes, self.a_flow, core);
-        core.event(Event::CallAnswered { call: self.id });
+        core.event(Event::CallAnswered {
+            call: self.id,
+            price: self.price(),
+        });
     }
 
     /// Takes the 2xx that wins: its dialog is confirmed, and whoever else rings is given up. If the

@@ -81,3 +81,31 @@ fn a_budget_of_memory_makes_the_limits() {
     let fault = fault_of(&with("[limits]\nmemory = \"100MiB\"\n"));
     assert!(fault.contains("leaves nothing for calls"), "{fault}");
 }
+
+/// S10: a meter is a source of its own kind, with keys of its own.
+#[test]
+fn meters_are_read_and_take_memory() {
+    let source = |keys: &str| with_trunk("") + "[source.hour]\nkind = \"meter\"\n" + keys;
+    let built = read(&source("window = \"10m\"\nkeys_max = 5\n")).unwrap();
+    let rules = intertrunk_proto::meter::MeterRules {
+        window: Duration::from_secs(600),
+        keys_max: 5,
+    };
+    assert_eq!(built.sources[0].kind, crate::outside::Kind::Meter(rules));
+    assert_eq!(built.snapshot.meters, ["hour"]);
+    let without = read(&with_trunk("")).unwrap().memory();
+    let memory = built.memory();
+    assert!(without.meters == 0 && memory.meters > 0);
+    assert_eq!(memory.total, without.total + memory.meters);
+    for (keys, fault) in [
+        ("window = \"2d\"\n", "t.toml:11:10: source.hour.window: "),
+        ("keys_max = 0\n", "t.toml:11:12: source.hour.keys_max: "),
+        (
+            "cache = \"1m\"\n",
+            "t.toml:11:1: source.hour.cache: unknown key",
+        ),
+    ] {
+        let told = read(&source(keys)).unwrap_err().to_string();
+        assert!(told.contains(fault) && told.contains("; "), "{told}");
+    }
+}

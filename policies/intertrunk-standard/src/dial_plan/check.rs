@@ -10,6 +10,9 @@ use crate::names::{ANY, Trunks};
 use crate::route::{Action, Route};
 use crate::values::Names;
 
+/// Look-ups that the host makes for one call.
+const LOOK_UPS_MAX: usize = 16;
+
 /// Puts places among the calendars in the place of their names; a fault for each name that there is
 /// not.
 pub(super) fn calendars(text: &str, plan: &mut DialPlan) -> Vec<Fault> {
@@ -99,6 +102,37 @@ pub(super) fn empty_lists(text: &str, plan: &DialPlan) -> Vec<Fault> {
     plan.route.iter().filter(is_empty).map(fault).collect()
 }
 
+/// A fault for each limit with the name of another, by which its calls would count; and one for too many.
+pub(super) fn limits(text: &str, plan: &DialPlan) -> Vec<Fault> {
+    let mut seen = BTreeSet::new();
+    let mut faults = Vec::new();
+    for limit in &plan.limit {
+        let name = limit.name.get_ref();
+        if !seen.insert(name) {
+            let problem = format!("there are two limits named {name:?}");
+            let at = limit.name.span().start;
+            faults.push(Fault::at(text, at, problem).remedy("give each a name of its own"));
+        }
+    }
+    let asked = || {
+        let lookups = plan.lookup.iter().map(|it| &it.from);
+        lookups.chain(plan.limit.iter().map(|it| &it.from))
+    };
+    let named: BTreeSet<&str> = asked().flat_map(Trunks::names).map(|it| &**it).collect();
+    let about = |trunk: &&str| asked().filter(|from| from.include(trunk)).count();
+    if let Some(trunk) = named.into_iter().find(|it| about(it) > LOOK_UPS_MAX) {
+        let of = match trunk {
+            ANY => "every trunk".to_owned(),
+            trunk => format!("trunk {trunk:?}"),
+        };
+        let count = about(&trunk);
+        let problem = format!("{count} limits and look-ups are about calls from {of}");
+        let remedy = format!("leave {LOOK_UPS_MAX}: `per` makes one limit of several");
+        faults.push(Fault::new("limit", problem).remedy(remedy));
+    }
+    faults
+}
+
 /// A fault for each trunk that the host does not know. A host that knows no trunk is only checking
 /// the dial plan.
 pub(super) fn trunks(text: &str, plan: &DialPlan) -> Vec<Fault> {
@@ -157,10 +191,12 @@ fn trunks_of(plan: &DialPlan) -> impl Iterator<Item = &Trunks> {
     let blocks = plan.block.iter().map(|it| &it.from);
     let unassigned = plan.unassigned.iter().filter_map(|it| it.to.as_ref());
     let lookups = plan.lookup.iter().map(|it| &it.from);
+    let limits = plan.limit.iter().map(|it| &it.from);
     scopes
         .chain(normalize)
         .chain(help)
         .chain(blocks)
         .chain(unassigned)
         .chain(lookups)
+        .chain(limits)
 }

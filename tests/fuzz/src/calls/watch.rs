@@ -41,7 +41,7 @@ impl Watch {
                 let before = self.calls.insert(record.call, true);
                 assert_eq!(before, Some(false), "{} ended in turn", record.call);
             }
-            Event::AttemptStarted { call, .. } | Event::CallAnswered { call } => {
+            Event::AttemptStarted { call, .. } | Event::CallAnswered { call, .. } => {
                 assert_eq!(self.calls.get(call), Some(&false), "{call} is up");
             }
             _ => {}

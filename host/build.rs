@@ -52,7 +52,7 @@ fn main() {
         .parent()
         .expect("the host is a folder of the workspace");
     let out = PathBuf::from(var("OUT_DIR"));
-    watch(root);
+    watch();
     require_target();
     let guests = out.join("guests");
     build(root, &guests);
@@ -64,7 +64,8 @@ fn main() {
     }
 }
 
-fn watch(root: &Path) {
+/// By paths from here, not from the root of the disk: a target folder may serve another clone next.
+fn watch() {
     println!("cargo::rerun-if-changed=build.rs");
     let shared = [
         "Cargo.toml",
@@ -73,13 +74,13 @@ fn watch(root: &Path) {
         "guest-sdk/src",
         "guest-sdk/Cargo.toml",
     ];
-    let shared = shared.into_iter().map(|path| root.join(path));
-    let own = POLICIES.iter().flat_map(|(_, folder, _)| {
-        let folder = root.join("policies").join(folder);
-        [folder.join("src"), folder.join("Cargo.toml")]
-    });
-    for path in shared.chain(own) {
-        println!("cargo::rerun-if-changed={}", path.display());
+    for path in shared {
+        println!("cargo::rerun-if-changed=../{path}");
+    }
+    for (_, folder, _) in POLICIES {
+        for path in ["src", "Cargo.toml"] {
+            println!("cargo::rerun-if-changed=../policies/{folder}/{path}");
+        }
     }
 }
 

@@ -475,8 +475,8 @@ fn an_inquiry_is_bounded_and_granted() {
     };
     let left = |count, bytes| judged("pbx", Verdict::Inquire(inquiry(count, bytes))).0;
     assert_eq!(left(1, 10), Ok(vec!["1".to_owned()]));
-    assert_eq!(left(8, 10), Ok(vec!["8".to_owned()]));
-    for (count, bytes) in [(0, 10), (9, 10), (1, 9000)] {
+    assert_eq!(left(16, 10), Ok(vec!["16".to_owned()]));
+    for (count, bytes) in [(0, 10), (17, 10), (1, 9000)] {
         assert!(left(count, bytes).is_err(), "{count} of {bytes}");
     }
     let snapshot = snapshot();

@@ -55,6 +55,8 @@ pub(crate) struct Guest {
     pub replies: Option<Replies>,
     /// When its time is over.
     pub until: Instant,
+    /// How often the ticker has met it at work since then was set.
+    pub ticks: u32,
 }
 
 /// What a guest was told during one call of it; bounded, as it may ask without end.
@@ -344,6 +346,7 @@ mod tests {
             },
             replies: None,
             until: Instant::now(),
+            ticks: 0,
         }
     }
 

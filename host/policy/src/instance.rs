@@ -17,6 +17,7 @@ use crate::decision::Reply;
 use crate::fault::{ConfigureFault, LoadFault, WorldFault};
 use crate::imports::{Guest, Memory, Notes, Replies, cut};
 use crate::program::{Code, Manifest};
+use crate::ticker::ONE_THAT_SPINS_IS_MET_TWICE;
 use crate::world::{Tables, World};
 
 /// Bytes that one call between guest and host may copy out of the guest. Without it, a list whose
@@ -73,7 +74,9 @@ impl Instance {
 
     /// Bounds all that is called from now on, until it is armed again.
     pub fn arm(&mut self, time: Duration) {
-        self.store.data_mut().until = Instant::now() + time;
+        let guest = self.store.data_mut();
+        guest.until = Instant::now() + time;
+        guest.ticks = 0;
         self.store.set_epoch_deadline(1);
     }
 
@@ -129,6 +132,14 @@ impl Instance {
             .map_err(|error| fault_of(&error, self.store.data()))
     }
 
+    /// Whether it ran out of time without having been at work before: the machine stood still, or
+    /// the host kept it waiting. One that spins is met at least twice ([`Ticker::keep`]).
+    ///
+    /// [`Ticker::keep`]: crate::ticker::Ticker::keep
+    pub fn stood_still(&self, deadline: Duration) -> bool {
+        deadline >= ONE_THAT_SPINS_IS_MET_TWICE && self.store.data().ticks < 2
+    }
+
     /// Answers from now on by these tables: those of a recorded decision.
     pub fn read(&mut self, tables: Arc<dyn Tables>) {
         self.store.data_mut().rows = tables;
@@ -176,6 +187,7 @@ fn store(
         },
         replies: None,
         until: Instant::now() + time,
+        ticks: 0,
     };
     let mut store = Store::new(code.pre.engine(), guest);
     store.limiter(|guest| &mut guest.memory);

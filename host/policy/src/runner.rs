@@ -38,6 +38,8 @@ pub struct Runner {
     /// Explanation and look-ups of the last decision.
     because: Vec<String>,
     looked_up: Vec<LookedUp>,
+    /// Whether the guest of the last decision had no chance to be in time.
+    stood_still: bool,
 }
 
 /// An instance that decided and may again, as long as its generation is not gone.
@@ -68,6 +70,7 @@ impl Runner {
             replies: Vec::new(),
             because: Vec::new(),
             looked_up: Vec::new(),
+            stood_still: false,
         }
     }
 
@@ -92,7 +95,13 @@ impl Runner {
             Err(fault) => (None, Err(fault)),
         };
         let generation = pin.as_ref().and_then(Generation::of);
-        slot.count(generation, outcome.as_ref().err());
+        let fault = outcome.as_ref().err();
+        let stood_still = std::mem::take(&mut self.stood_still);
+        slot.count(
+            generation,
+            fault,
+            stood_still && fault == Some(&PolicyFault::Timeout),
+        );
         if let Err(fault) = &outcome {
             report(slot, generation, query, fault);
         }
@@ -139,6 +148,7 @@ impl Runner {
         };
         warm.instance.record(self.records);
         let outcome = warm.instance.decide(query, world);
+        self.stood_still = warm.instance.stood_still(options.deadline);
         self.because = warm.instance.take_because();
         self.looked_up = warm.instance.take_looked_up();
         if self.records {

@@ -386,14 +386,19 @@ impl Slot {
             .ok_or(PolicyFault::Quarantined)
     }
 
-    /// Counts a decision, and its fault against `generation`.
-    pub(crate) fn count(&self, generation: Option<&Generation>, fault: Option<&PolicyFault>) {
+    /// Counts a decision, and its fault against `generation`, unless the guest `stood_still`.
+    pub(crate) fn count(
+        &self,
+        generation: Option<&Generation>,
+        fault: Option<&PolicyFault>,
+        stood_still: bool,
+    ) {
         self.counts.decisions.fetch_add(1, Ordering::Relaxed);
         if let (Some(generation), Some(canary)) = (generation, self.canary()) {
             canary.decided(generation.info().generation);
         }
         if let Some(fault) = fault {
-            self.count_fault(generation, fault);
+            self.count_fault(generation.filter(|_| !stood_still), fault);
         }
     }
 

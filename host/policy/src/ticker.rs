@@ -20,6 +20,8 @@ use crate::imports::Guest;
 
 /// How far behind its deadline a guest is stopped at most, as far as the machine lets threads run.
 const TICK: Duration = Duration::from_millis(4);
+/// Under a deadline of this much or more, a guest that spins is met once before it is over, too.
+pub(crate) const ONE_THAT_SPINS_IS_MET_TWICE: Duration = TICK.saturating_mul(2);
 /// How seldom it looks at most.
 const LOOK_MAX: Duration = Duration::from_millis(64);
 
@@ -60,8 +62,9 @@ impl Ticker {
     /// Stops what runs in `store` once its guest's time is over.
     pub fn watch(self: &Arc<Ticker>, store: &mut Store<Guest>) {
         let ticker = Arc::clone(self);
-        store.epoch_deadline_callback(move |context| {
+        store.epoch_deadline_callback(move |mut context| {
             ticker.met.store(true, Ordering::Relaxed);
+            context.data_mut().ticks += 1;
             match Instant::now() < context.data().until {
                 true => Ok(UpdateDeadline::Continue(1)),
                 false => Err(Trap::Interrupt.into()),

@@ -1,11 +1,12 @@
 //! A generation that faults too often is set aside.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use intertrunk_policy::{Options, Runner, Slot};
+use intertrunk_policy::{Options, Row, Runner, Slot, Tables, TrunkFacts, World};
 use intertrunk_proto::ask::PolicyFault;
 
-use crate::guests::{ENGINE, EXTENSIONS, HOSTILE, ask, live, options, trunks, world};
+use crate::guests::{ENGINE, EXTENSIONS, HOSTILE, ask, live, options, query, trunks, world};
 
 /// Quarantined by the third fault.
 fn strict() -> Options {
@@ -80,4 +81,62 @@ fn refused_verdicts_count_as_faults() {
     (0..3).for_each(|_| slot.refuse(&pin, &refused));
     assert!(slot.status().quarantined);
     assert_eq!(slot.status().faults, [("verdict", 3)].into());
+}
+
+/// Answers a look-up after this long, as a host does whose machine stands still.
+struct Sluggish(Duration);
+
+impl World for Sluggish {
+    fn trunk(&self, name: &str) -> Option<TrunkFacts> {
+        world().trunk(name)
+    }
+
+    fn trunks(&self) -> Vec<TrunkFacts> {
+        world().trunks()
+    }
+
+    fn tables(&self) -> Arc<dyn Tables> {
+        Arc::new(Sluggish(self.0))
+    }
+}
+
+impl Tables for Sluggish {
+    fn exact(&self, _: &str, _: &str) -> Option<Row> {
+        None
+    }
+
+    fn longest_prefix(&self, _: &str, _: &str) -> Option<Row> {
+        std::thread::sleep(self.0);
+        None
+    }
+
+    fn prefixes(&self, _: &str, _: &str) -> Vec<Row> {
+        Vec::new()
+    }
+}
+
+/// B1: whoever was late because the machine stood still is not set aside for it; whoever spun is.
+#[test]
+fn only_who_was_at_work_is_blamed_for_being_late() {
+    let options = Options {
+        quarantine_faults: 0,
+        deadline: Duration::from_millis(100),
+        tables: vec!["*".to_owned()],
+        ..Options::default()
+    };
+    let slow: Arc<dyn World> = Arc::new(Sluggish(Duration::from_millis(300)));
+    let slot = Slot::new(&ENGINE, "main", options);
+    slot.stage(&HOSTILE, "", &slow, &[]).unwrap();
+    slot.promote().unwrap();
+    let mut runner = Runner::new(&ENGINE);
+    for _ in 0..3 {
+        let late = runner.decide(&slot, None, &mut query("look-44"), None, &slow);
+        assert_eq!(late.outcome, Err(PolicyFault::Timeout));
+    }
+    assert!(!slot.status().quarantined);
+    // Now and then a busy machine stands still for one that spins, too.
+    while !slot.status().quarantined {
+        let late = ask(&mut runner, &slot, None, "loop");
+        assert_eq!(late.outcome, Err(PolicyFault::Timeout));
+    }
 }

@@ -50,7 +50,7 @@ impl Tables for Counting {
     }
 }
 
-/// B4: nothing that an instance did is there in the next one, and `configure` is not run for each.
+/// R24: nothing that an instance did is there in the next one, and `configure` is not run for each.
 #[test]
 fn each_decision_begins_where_configure_ended() {
     let counting = Counting::default();
@@ -73,7 +73,7 @@ fn each_decision_begins_where_configure_ended() {
     assert_eq!(reads.load(Ordering::Relaxed), staged);
 }
 
-/// B4: a dial plan that is in an instance's memory from its beginning says what it says to one that
+/// R24: a dial plan that is in an instance's memory from its beginning says what it says to one that
 /// has read it.
 #[test]
 fn a_fresh_instance_decides_as_a_warm_one() {

@@ -116,7 +116,6 @@ impl Generation {
                     (frozen, cost) = (Some(code), its_cost);
                 }
                 Err(fault) => {
-                    eprintln!("XX {fault}");
                     tracing::info!(%policy, %fault, "each instance reads the settings anew");
                 }
             }

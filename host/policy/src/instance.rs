@@ -32,17 +32,21 @@ pub(crate) struct Instance {
     policy: Policy,
 }
 
+/// What an instance begins with, besides its code.
+#[derive(Clone, Copy)]
+pub(crate) struct Surroundings<'a> {
+    pub access: &'a Arc<Access>,
+    pub memory_bytes_max: usize,
+    pub world: &'a Arc<dyn World>,
+    pub tables: &'a Arc<dyn Tables>,
+    pub time: Duration,
+}
+
 impl Instance {
-    /// Instantiates, within `time`, which also bounds what is called next; see [`arm`](Self::arm).
-    pub fn new(
-        code: &Code,
-        access: &Arc<Access>,
-        memory_bytes_max: usize,
-        world: &Arc<dyn World>,
-        tables: &Arc<dyn Tables>,
-        time: Duration,
-    ) -> Result<Instance, LoadFault> {
-        let mut store = store(code, access, memory_bytes_max, world, tables, time);
+    /// Instantiates, within the time of `with`, which also bounds what is called next; see
+    /// [`arm`](Self::arm).
+    pub fn new(code: &Code, with: &Surroundings<'_>) -> Result<Instance, LoadFault> {
+        let mut store = store(code, with);
         match code.pre.instantiate(&mut store) {
             Ok(policy) => Ok(Instance { store, policy }),
             Err(error) => Err(start_fault(&error, store.data())),
@@ -52,13 +56,9 @@ impl Instance {
     /// The same, for one that is looked into as a component, too.
     pub fn open(
         code: &Code,
-        access: &Arc<Access>,
-        memory_bytes_max: usize,
-        world: &Arc<dyn World>,
-        tables: &Arc<dyn Tables>,
-        time: Duration,
+        with: &Surroundings<'_>,
     ) -> Result<(Instance, component::Instance), LoadFault> {
-        let mut store = store(code, access, memory_bytes_max, world, tables, time);
+        let mut store = store(code, with);
         let started = code.pre.instance_pre().instantiate(&mut store);
         let policy = started.and_then(|it| Ok((Policy::new(&mut store, &it)?, it)));
         match policy {
@@ -168,25 +168,18 @@ impl Instance {
     }
 }
 
-fn store(
-    code: &Code,
-    access: &Arc<Access>,
-    memory_bytes_max: usize,
-    world: &Arc<dyn World>,
-    tables: &Arc<dyn Tables>,
-    time: Duration,
-) -> Store<Guest> {
+fn store(code: &Code, with: &Surroundings<'_>) -> Store<Guest> {
     let guest = Guest {
-        access: Arc::clone(access),
-        world: Arc::clone(world),
-        rows: Arc::clone(tables),
+        access: Arc::clone(with.access),
+        world: Arc::clone(with.world),
+        rows: Arc::clone(with.tables),
         notes: Notes::default(),
         memory: Memory {
-            bytes_max: memory_bytes_max,
+            bytes_max: with.memory_bytes_max,
             refused: false,
         },
         replies: None,
-        until: Instant::now() + time,
+        until: Instant::now() + with.time,
         ticks: 0,
     };
     let mut store = Store::new(code.pre.engine(), guest);

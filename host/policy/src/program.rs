@@ -15,7 +15,7 @@ use crate::decision::Reply;
 use crate::engine::Engine;
 use crate::fault::{LoadFault, WorldFault};
 use crate::imports::Guest;
-use crate::instance::Instance;
+use crate::instance::{Instance, Surroundings};
 use crate::module::{Kind, componentize};
 use crate::options::Options;
 use crate::signature::{PublicKey, Signed};
@@ -134,14 +134,12 @@ impl Program {
     ) -> Result<Arc<Code>, LoadFault> {
         let component = componentize(Signed::of(module)?.module)?;
         let glass = Glass::of(engine, &component)?;
-        let (mut instance, inside) = Instance::open(
-            &glass.code,
-            &self.access,
-            self.options.memory_bytes + Glass::BYTES,
-            world,
-            tables,
-            self.options.configure_deadline,
-        )?;
+        let with = self.surroundings(world, tables, self.options.configure_deadline);
+        let with = Surroundings {
+            memory_bytes_max: with.memory_bytes_max + Glass::BYTES,
+            ..with
+        };
+        let (mut instance, inside) = Instance::open(&glass.code, &with)?;
         configure(&mut instance, settings)?;
         glass.freeze(engine, instance.store(), inside)
     }
@@ -154,8 +152,7 @@ impl Program {
         tables: &Arc<dyn Tables>,
         time: Duration,
     ) -> Result<Instance, LoadFault> {
-        let memory_bytes = self.options.memory_bytes;
-        Instance::new(frozen, &self.access, memory_bytes, world, tables, time)
+        Instance::new(frozen, &self.surroundings(world, tables, time))
     }
 
     fn instance(
@@ -164,14 +161,22 @@ impl Program {
         tables: &Arc<dyn Tables>,
         time: Duration,
     ) -> Result<Instance, LoadFault> {
-        Instance::new(
-            &self.code,
-            &self.access,
-            self.options.memory_bytes,
+        Instance::new(&self.code, &self.surroundings(world, tables, time))
+    }
+
+    fn surroundings<'a>(
+        &'a self,
+        world: &'a Arc<dyn World>,
+        tables: &'a Arc<dyn Tables>,
+        time: Duration,
+    ) -> Surroundings<'a> {
+        Surroundings {
+            access: &self.access,
+            memory_bytes_max: self.options.memory_bytes,
             world,
             tables,
             time,
-        )
+        }
     }
 }
 

@@ -41,6 +41,7 @@ mod instance {
         pub fn configure(&self, text: &str) -> Result<(), Vec<Fault>> {
             report_panics();
             *self.0.borrow_mut() = Some(P::configure(text)?);
+            crate::ALLOCATOR.set_aside();
             Ok(())
         }
 

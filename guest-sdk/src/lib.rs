@@ -44,6 +44,8 @@
 // The generated bindings name this crate by its public path, as they do from a policy's crate.
 extern crate self as intertrunk_sdk;
 
+#[cfg(any(target_arch = "wasm32", test))]
+mod allocator;
 #[doc(hidden)]
 pub mod bindings;
 #[cfg(feature = "calendar")]
@@ -71,6 +73,10 @@ mod world;
 
 #[doc(hidden)]
 pub use wit_bindgen;
+
+#[cfg(target_arch = "wasm32")]
+#[global_allocator]
+pub(crate) static ALLOCATOR: allocator::Allocator = allocator::Allocator::new();
 
 pub use bindings::exports::intertrunk::policy::policy_api::{Fault, Manifest};
 pub use bindings::intertrunk::policy::tables::Row;

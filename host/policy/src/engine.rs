@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
-use crate::behind::compile_behind;
 use crate::bindings::Policy;
 use crate::cache::Cache;
 use crate::fault::LoadFault;
@@ -24,6 +23,8 @@ const INSTANCES_MAX: u32 = 512;
 const STACK_BYTES_MAX: usize = 512 << 10;
 /// Memory that a slot keeps between two instances; more than a small policy touches.
 const KEEP_RESIDENT_BYTES: usize = 1 << 20;
+/// The same of its function tables. Giving them back costs a fresh instance more than all its own work.
+const KEEP_RESIDENT_TABLE_BYTES: usize = 64 << 10;
 
 /// The wasmtime engine with its linker and ticker. Clones are the same engine; the threads stop
 /// when the last is dropped.
@@ -65,7 +66,6 @@ impl Engine {
         let no_thread = |error| LoadFault::Engine(format!("no thread can be started: {error}"));
         // A machine with a small address space cannot reserve the pool; mapping memories one by one
         // works there too, only slower.
-        compile_behind();
         let mut config = config();
         config.cache(cache.as_ref().map(Cache::wasmtime));
         let wasm = wasmtime::Engine::new(config.clone().allocation_strategy(pool()))
@@ -203,6 +203,7 @@ fn pool() -> InstanceAllocationStrategy {
         .total_memories(INSTANCES_MAX)
         .total_tables(4 * INSTANCES_MAX)
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .table_keep_resident(KEEP_RESIDENT_TABLE_BYTES)
         .pagemap_scan(Enabled::Auto);
     InstanceAllocationStrategy::Pooling(pool)
 }

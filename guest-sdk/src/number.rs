@@ -120,10 +120,7 @@ impl Party {
     /// What was dialled: the user part without parameters, and without visual separators if it is
     /// a telephone number (`tel:`, or `user=phone`).
     pub fn dialed(&self) -> Cow<'_, str> {
-        let number = self
-            .user
-            .split_once(';')
-            .map_or(&*self.user, |(number, _)| number);
+        let (number, _) = self.number_and_params();
         let is_phone = self.scheme == Scheme::Tel || self.param("user") == Some("phone");
         match is_phone {
             true => without_separators(number),
@@ -168,11 +165,22 @@ impl Party {
     /// assert_eq!(ported.number_param("cic"), None);
     /// ```
     pub fn number_param(&self, name: &str) -> Option<&str> {
-        let in_user = self.user.split(';').skip(1).find_map(|param| {
+        let (_, params) = self.number_and_params();
+        if params.is_empty() {
+            return self.param(name);
+        }
+        let in_user = params.split(';').skip(1).find_map(|param| {
             let (known, value) = param.split_once('=').unwrap_or((param, ""));
             known.eq_ignore_ascii_case(name).then_some(value)
         });
         in_user.or_else(|| self.param(name))
+    }
+
+    /// The user part, divided before the first semicolon. Asked several times of each call, and of
+    /// texts for which a search by words only pays its preparation.
+    fn number_and_params(&self) -> (&str, &str) {
+        let semicolon = self.user.bytes().position(|byte| byte == b';');
+        self.user.split_at(semicolon.unwrap_or(self.user.len()))
     }
 
     /// Value of a URI parameter; `Some("")` for a flag.

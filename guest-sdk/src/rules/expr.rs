@@ -2,7 +2,6 @@
 
 use std::cell::OnceCell;
 use std::fmt;
-use std::ops::Range;
 
 use regex::bytes::{Regex, RegexBuilder};
 use regex_syntax::ParserBuilder;
@@ -10,7 +9,7 @@ use regex_syntax::hir::literal::Extractor;
 use regex_syntax::hir::{Hir, HirKind, Look};
 
 use super::steps::Steps;
-use super::template;
+use super::template::{self, Template};
 
 /// Most memory that one compiled expression may take, bytes.
 const EXPR_SIZE_MAX: usize = 128 * 1024;
@@ -95,17 +94,30 @@ impl Expr {
         if !self.may_match(number) {
             return None;
         }
+        self.replace_by(number, &self.template(to))
+    }
+
+    /// The same with a template of this expression's.
+    pub(super) fn replace_by(&self, number: &str, to: &Template) -> Option<String> {
+        if !self.may_match(number) {
+            return None;
+        }
         let bytes = number.as_bytes();
         match &self.matcher {
             Matcher::Steps(steps) => {
                 let spans = steps.find(bytes)?;
-                self.put(bytes, to, &|group| spans.of(group))
+                to.put(bytes, |group| spans.of(group))
             }
             Matcher::Regex(regex) => {
                 let found = self.compiled(regex).captures(bytes)?;
-                self.put(bytes, to, &|group| found.get(group).map(|it| it.range()))
+                to.put(bytes, |group| found.get(group).map(|it| it.range()))
             }
         }
+    }
+
+    /// Reads what takes the place of a match.
+    pub(super) fn template(&self, to: &str) -> Template {
+        Template::new(to, |name| self.group(name))
     }
 
     /// What the numbers that match begin with: one of these, or anything if there are none.
@@ -122,29 +134,6 @@ impl Expr {
             }
             None => Ok(()),
         }
-    }
-
-    /// Puts `to` in the place of the whole match.
-    fn put(
-        &self,
-        number: &[u8],
-        to: &str,
-        span: &dyn Fn(usize) -> Option<Range<usize>>,
-    ) -> Option<String> {
-        let whole = span(0)?;
-        let mut replaced = Vec::with_capacity(number.len() + to.len());
-        replaced.extend_from_slice(&number[..whole.start]);
-        for part in template::parts(to) {
-            match part {
-                template::Part::Text(text) => replaced.extend_from_slice(text.as_bytes()),
-                template::Part::Group(name) => {
-                    let span = self.group(name).and_then(span).unwrap_or_default();
-                    replaced.extend_from_slice(&number[span]);
-                }
-            }
-        }
-        replaced.extend_from_slice(&number[whole.end..]);
-        String::from_utf8(replaced).ok()
     }
 
     /// Number of a group.

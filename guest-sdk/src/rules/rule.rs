@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 
+use super::template::Template;
 use super::{Expr, Lengths};
 use crate::checked;
 
@@ -31,7 +32,7 @@ pub struct Rule {
 
 #[derive(Clone, Debug)]
 enum Kind {
-    Replace { expr: Expr, to: Box<str> },
+    Replace { expr: Expr, to: Template },
     Cut(Cut),
 }
 
@@ -56,10 +57,8 @@ impl Rule {
     pub fn replace(expr: &str, to: &str) -> Result<Self, String> {
         let expr = Expr::new(expr)?;
         expr.check_groups(to)?;
-        Ok(Rule::from(Kind::Replace {
-            expr,
-            to: to.into(),
-        }))
+        let to = expr.template(to);
+        Ok(Rule::from(Kind::Replace { expr, to }))
     }
 
     /// Has a name, for explanations.
@@ -73,7 +72,7 @@ impl Rule {
     /// The new number, or `None` if the rule is not about this number.
     pub fn apply(&self, number: &str) -> Option<String> {
         match &self.kind {
-            Kind::Replace { expr, to } => expr.replace(number, to),
+            Kind::Replace { expr, to } => expr.replace_by(number, to),
             Kind::Cut(cut) => {
                 let meant = number.starts_with(&*cut.prefix) && cut.length.include(number);
                 let rest = number.get(cut.strip..).filter(|_| meant)?;
@@ -199,6 +198,7 @@ impl TryFrom<RuleKeys> for Kind {
             ),
             (Some(expr), Some(to)) => {
                 expr.check_groups(&to)?;
+                let to = expr.template(&to);
                 Ok(Kind::Replace { expr, to })
             }
             (Some(_), None) => Err("there is no `to` for this `match`; add it".to_owned()),

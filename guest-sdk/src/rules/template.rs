@@ -1,15 +1,71 @@
 //! What a match is replaced by: text with `$1`, `${1}`, `$name`, and `$$` for a dollar sign, as the
 //! crate `regex` has it.
 
-/// A piece of a template.
-pub(super) enum Part<'t> {
+use std::fmt;
+use std::ops::Range;
+
+/// What a match is replaced by, read once.
+#[derive(Clone, Debug)]
+pub(super) struct Template {
+    text: Box<str>,
+    pieces: Box<[Piece]>,
+}
+
+#[derive(Clone, Debug)]
+enum Piece {
+    Text(Box<str>),
+    Group(usize),
+}
+
+impl Template {
+    /// Reads `to`, of which `number` knows the groups; one that it does not know stands for nothing.
+    pub(super) fn new(to: &str, number: impl Fn(&str) -> Option<usize>) -> Template {
+        let piece = |part| match part {
+            Part::Text(text) => Some(Piece::Text(text.into())),
+            Part::Group(name) => number(name).map(Piece::Group),
+        };
+        Template {
+            text: to.into(),
+            pieces: parts(to).filter_map(piece).collect(),
+        }
+    }
+
+    /// The number with this in the place of the whole match, which is group 0.
+    pub(super) fn put(
+        &self,
+        number: &[u8],
+        span: impl Fn(usize) -> Option<Range<usize>>,
+    ) -> Option<String> {
+        let whole = span(0)?;
+        let mut replaced = Vec::with_capacity(number.len() + self.text.len());
+        replaced.extend_from_slice(&number[..whole.start]);
+        for piece in &self.pieces {
+            replaced.extend_from_slice(match piece {
+                Piece::Text(text) => text.as_bytes(),
+                Piece::Group(group) => &number[span(*group).unwrap_or_default()],
+            });
+        }
+        replaced.extend_from_slice(&number[whole.end..]);
+        String::from_utf8(replaced).ok()
+    }
+}
+
+/// As it was written.
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// A piece of a template as it is written.
+enum Part<'t> {
     Text(&'t str),
     /// A group, by number or name.
     Group(&'t str),
 }
 
 /// The pieces in order.
-pub(super) fn parts(to: &str) -> impl Iterator<Item = Part<'_>> {
+fn parts(to: &str) -> impl Iterator<Item = Part<'_>> {
     let mut rest = to;
     std::iter::from_fn(move || {
         let part;

@@ -1,8 +1,9 @@
 //! Work that no call waits for, on threads that yield the processor to those of the shards: compiling,
 //! configuring and trying a policy takes many times as long as a call.
 
-use std::panic::resume_unwind;
+use std::hint::black_box;
 use std::thread;
+use std::time::Duration;
 
 use crate::fault::LoadFault;
 
@@ -10,29 +11,32 @@ use crate::fault::LoadFault;
 /// so much that nothing is done beside other programs.
 const NICER: i32 = 5;
 
-/// Does `work` on such a thread and waits for it.
+/// Longer than the host's allocator keeps what was freed, for who may want it at once.
+const KEPT_FOR: Duration = Duration::from_secs(2);
+
+/// Does `work` on such threads and waits for it. They end with it, so that what their allocator keeps
+/// of a compilation goes to others, or back to the system.
 pub(crate) fn behind<T: Send>(
     work: impl FnOnce() -> Result<T, LoadFault> + Send,
 ) -> Result<T, LoadFault> {
-    thread::scope(|scope| {
-        let builder = thread::Builder::new().name("policy-stage".to_owned());
-        let worker = builder.spawn_scoped(scope, || {
-            yield_to_shards();
-            work()
-        });
-        let no_thread = |error| LoadFault::Engine(format!("no thread can be started: {error}"));
-        let worker = worker.map_err(no_thread)?;
-        worker.join().unwrap_or_else(|panic| resume_unwind(panic))
-    })
+    let pool = rayon::ThreadPoolBuilder::new()
+        .thread_name(|number| format!("policy-stage-{number}"))
+        .start_handler(|_| yield_to_shards())
+        .build();
+    let no_thread = |error| LoadFault::Engine(format!("no thread can be started: {error}"));
+    let done = pool.map_err(no_thread)?.install(work);
+    give_back_later();
+    done
 }
 
-/// Makes the threads that wasmtime compiles on such threads. They are the process's, and so this is
-/// of no effect but the first time.
-pub(crate) fn compile_behind() {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .thread_name(|number| format!("policy-compile-{number}"))
-        .start_handler(|_| yield_to_shards());
-    let _has_been_made_before = pool.build_global();
+/// Has the allocator give back to the system what a compilation took, a hundred megabytes and more. It
+/// does so only when a thread needs memory or ends, and before there are calls none does.
+fn give_back_later() {
+    let later = thread::Builder::new().name("policy-sweep".to_owned());
+    let _or_with_the_first_calls = later.spawn(|| {
+        thread::sleep(KEPT_FOR);
+        drop(black_box(vec![0_u8; 1 << 20]));
+    });
 }
 
 /// Elsewhere than on Linux this would be of the whole process.
@@ -43,6 +47,9 @@ fn yield_to_shards() {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::cell::Cell;
+    use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+
     use super::*;
 
     fn niceness() -> i32 {
@@ -54,8 +61,21 @@ mod tests {
         let before = niceness();
         let nicer = (before + NICER).min(19);
         assert_eq!(behind(|| Ok(niceness())).expect("it is started"), nicer);
+        let all = behind(|| Ok(rayon::broadcast(|_| niceness())));
+        assert!(all.expect("they are started").iter().all(|it| *it == nicer));
         assert_eq!(niceness(), before);
-        compile_behind();
-        assert_eq!(rayon::broadcast(|_| niceness())[0], nicer);
+    }
+
+    #[test]
+    fn threads_end_with_their_work() {
+        thread_local!(static ENDS: Cell<Option<Sender<()>>> = const { Cell::new(None) });
+        let (sender, ended) = channel();
+        behind(|| {
+            ENDS.set(Some(sender));
+            Ok(())
+        })
+        .expect("it is started");
+        let with_its_thread = ended.recv_timeout(Duration::from_secs(10));
+        assert_eq!(with_its_thread, Err(RecvTimeoutError::Disconnected));
     }
 }

@@ -167,7 +167,7 @@ fn measure(subject: &Subject, args: &Args, dir: &Path) -> Result<Turn> {
 /// set them up are gone.
 fn hold(subject: &Subject, args: &Args, dir: &Path) -> Result<Held> {
     let mut probe = Probe::bind()?;
-    let router = Router::start(subject, dir, &mut probe)?;
+    let router = Router::start_lean(subject, dir, &mut probe)?;
     let set_up = Duration::from_secs(u64::from(args.held / args.rate + 1));
     let load = |talks_for| Load {
         dir,

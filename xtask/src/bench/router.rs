@@ -108,6 +108,21 @@ pub struct Router {
 impl Router {
     /// Starts it in `dir` and waits until a call gets through.
     pub fn start(subject: &Subject, dir: &Path, probe: &mut Probe) -> Result<Router> {
+        Router::start_with(subject, &[], dir, probe)
+    }
+
+    /// The same, whose allocator keeps nothing that is free: memory that grows is in use.
+    pub fn start_lean(subject: &Subject, dir: &Path, probe: &mut Probe) -> Result<Router> {
+        let lean = [("MIMALLOC_PURGE_DELAY", "0"), ("MIMALLOC_ALLOW_THP", "0")];
+        Router::start_with(subject, &lean, dir, probe)
+    }
+
+    fn start_with(
+        subject: &Subject,
+        environment: &[(&str, &str)],
+        dir: &Path,
+        probe: &mut Probe,
+    ) -> Result<Router> {
         let log = File::create(dir.join("router.log"))?;
         let mut command = Command::new("taskset");
         command
@@ -120,6 +135,7 @@ impl Router {
         }
         command
             .current_dir(dir)
+            .envs(environment.iter().copied())
             .stdout(log.try_clone()?)
             .stderr(log);
         let process = Process::start(subject.name, &mut command)?;

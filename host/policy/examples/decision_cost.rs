@@ -15,6 +15,10 @@ use intertrunk_policy::{
 use intertrunk_proto::ask::{Param, Party, Query};
 use intertrunk_proto::trunk::{Health, TrunkKind};
 
+/// That of the host.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let [module, number] = &arguments[..] {

@@ -1,9 +1,13 @@
 //! Look-up tables of the configuration, as policies read them. Immutable once loaded.
 //!
 //! A table is its rows in the order of their keys, without a pointer into it: a million rows of a
-//! rate sheet take some 50 MB, and none of them is touched by another's look-up. Each row knows the
+//! rate sheet take some 60 MB, and none of them is touched by another's look-up. Each row knows the
 //! row of its longest proper prefix, so one binary search finds all prefixes of a key: the last key
 //! that is not after it begins with the longest of them.
+//!
+//! What a look-up costs is lines of memory that are not in the processor's cache. So numbers are
+//! compared by their heads, four bits a digit; which prefix of a row is one of the sought key, too,
+//! is seen by its length alone; and the text is read of the row that was found.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -65,27 +69,37 @@ impl intertrunk_policy::Tables for Tables {
     }
 }
 
-/// The first bytes of a key, in an order that is the key's: most keys are no longer.
-type Head = u128;
-/// Rows that one entry of the index stands for: a few lines of the cache.
-const BLOCK: usize = 32;
+/// Heads that one of the next level stands for: two lines of the cache.
+const BLOCK: usize = 16;
+/// A length that may be more.
+const LONG: u8 = u8::MAX;
 /// Not a row.
 const NONE: u32 = u32::MAX;
 
 /// One table: rows by their key.
 #[derive(PartialEq, Eq, Debug, Default)]
 pub struct Table {
-    /// The head of each row's key.
-    heads: Box<[Head]>,
-    /// Every [`BLOCK`]th of them: small enough to stay in the processor's cache.
-    index: Box<[Head]>,
-    /// The row of each row's longest proper prefix; empty for a table of exact matches.
-    prefixes: Box<[u32]>,
-    /// Fields of each row, the key among them.
+    coding: Coding,
+    /// The head of each row's key, then every [`BLOCK`]th of those, and so on: but for the first all fit into
+    /// the processor's cache.
+    levels: Vec<Box<[Head]>>,
+    places: Box<[Place]>,
+    is_by_prefix: bool,
+    /// Fields of each row, the key first.
     width: usize,
-    /// Where each field ends in `text`, row by row, the key first.
-    ends: Box<[u32]>,
+    /// Row by row, each field after its length.
     text: Box<str>,
+}
+
+/// Where a row is, and what it begins with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Place {
+    /// The row of its longest proper prefix, or [`NONE`].
+    prefix: u32,
+    /// Where it begins in the text.
+    start: u32,
+    /// Bytes of its key, up to [`LONG`].
+    length: u8,
 }
 
 impl Table {
@@ -94,20 +108,30 @@ impl Table {
     pub fn exact_only(mut rows: Vec<Row>) -> Table {
         rows.sort_by(|a, b| a.key.cmp(&b.key));
         rows.dedup_by(|later, first| later.key == first.key);
-        let heads: Box<[Head]> = rows.iter().map(|row| head(&row.key)).collect();
-        let (mut ends, mut text) = (Vec::new(), String::new());
+        let coding = Coding::of(&rows);
+        let (mut places, mut text) = (Vec::with_capacity(rows.len()), String::new());
         for row in &rows {
+            places.push(Place {
+                prefix: NONE,
+                start: u32::try_from(text.len()).expect("the loader refuses files of 4 GiB"),
+                length: u8::try_from(row.key.len()).unwrap_or(LONG),
+            });
             for field in std::iter::once(&row.key).chain(&row.columns) {
+                push_length(&mut text, field.len());
                 text += field;
-                ends.push(u32::try_from(text.len()).expect("the loader refuses files of 4 GiB"));
             }
         }
+        let mut levels: Vec<Box<[Head]>> =
+            vec![rows.iter().map(|row| coding.head(&row.key)).collect()];
+        while let Some(last) = levels.last().filter(|last| last.len() > BLOCK) {
+            levels.push(last.iter().step_by(BLOCK).copied().collect());
+        }
         Table {
-            index: heads.iter().step_by(BLOCK).copied().collect(),
-            heads,
-            prefixes: Box::default(),
+            coding,
+            levels,
+            places: places.into(),
+            is_by_prefix: false,
             width: rows.first().map_or(1, |row| 1 + row.columns.len()),
-            ends: ends.into(),
             text: text.into(),
         }
     }
@@ -116,72 +140,122 @@ impl Table {
     pub fn by_prefix(rows: Vec<Row>) -> Table {
         let mut table = Table::exact_only(rows);
         // Keys are in order, so what a key begins with has come just before it.
-        let (mut nested, mut prefixes) = (Vec::new(), Vec::with_capacity(table.heads.len()));
-        for row in 0..table.heads.len() {
+        let mut nested: Vec<usize> = Vec::new();
+        for row in 0..table.places.len() {
             while nested
                 .pop_if(|it| !table.key(row).starts_with(table.key(*it)))
                 .is_some()
             {}
-            let prefix = nested.last().map(|&it: &usize| u32::try_from(it));
-            let prefix = prefix.map(|it| it.expect("the loader refuses files of 4 GiB"));
-            prefixes.push(prefix.unwrap_or(NONE));
+            if let Some(&prefix) = nested.last() {
+                let prefix = u32::try_from(prefix).expect("the loader refuses files of 4 GiB");
+                table.places[row].prefix = prefix;
+            }
             nested.push(row);
         }
-        table.prefixes = prefixes.into();
+        table.is_by_prefix = true;
         table
     }
 
     /// The row whose key is `key`.
     pub fn exact(&self, key: &str) -> Option<Row> {
-        let row = self.last_not_after(key)?;
+        let row = self.last_not_after(key, self.coding.head(key))?;
         (self.key(row) == key).then(|| self.row(row))
     }
 
     /// Every row whose key is a prefix of `key`, longest first.
     pub fn prefixes(&self, key: &str) -> impl Iterator<Item = Row> {
-        let last = (!self.prefixes.is_empty()).then(|| self.last_not_after(key));
-        let longer = std::iter::successors(last.flatten(), |&row| {
-            let prefix = self.prefixes[row];
+        let sought = self.coding.head(key);
+        let last = match self.is_by_prefix {
+            true => self.last_not_after(key, sought),
+            false => None,
+        };
+        // What a row begins with is a prefix of the key, too, if it is no longer than what both begin with.
+        let shared = last.map_or(0, |row| {
+            let by_heads = self.coding.shared(self.levels[0][row], sought);
+            by_heads.unwrap_or_else(|| shared(self.key(row), key))
+        });
+        let longer = std::iter::successors(last, |&row| {
+            let prefix = self.places[row].prefix;
             (prefix != NONE).then_some(prefix as usize)
         });
         longer
-            .filter(move |&row| key.starts_with(self.key(row)))
+            .skip_while(move |&row| self.length(row) > shared)
             .map(|row| self.row(row))
     }
 
     /// The last row whose key is `key` or comes before it.
-    fn last_not_after(&self, key: &str) -> Option<usize> {
-        let sought = head(key);
-        let of_block = |block: usize| (block * BLOCK).min(self.heads.len());
-        let block = self.index.partition_point(|it| *it < sought);
-        let start = of_block(block.saturating_sub(1));
-        let lesser = self.heads[start..of_block(block)].partition_point(|it| *it < sought);
-        let mut after = start + lesser;
-        // Keys with the same first bytes are compared whole; mostly there are none.
-        if self.heads.get(after) == Some(&sought) {
-            let same = self.heads[after..].partition_point(|it| *it == sought);
+    fn last_not_after(&self, key: &str, sought: Head) -> Option<usize> {
+        let mut lesser = 0;
+        for (depth, level) in self.levels.iter().enumerate().rev() {
+            // Those of the block before the first above that is not lesser.
+            let block = match depth + 1 == self.levels.len() {
+                true => 0..level.len(),
+                false => {
+                    let end = (lesser * BLOCK).min(level.len());
+                    lesser.saturating_sub(1) * BLOCK..end
+                }
+            };
+            lesser = block.start + level[block].partition_point(|it| *it < sought);
+        }
+        let (heads, mut after) = (&self.levels[0], lesser);
+        // Keys with the same head are compared whole; mostly there are none.
+        if heads.get(after) == Some(&sought) {
+            let same = heads[after..].partition_point(|it| *it == sought);
             after += partition_point(after..after + same, |row| self.key(row) <= key);
         }
         after.checked_sub(1)
     }
 
+    fn length(&self, row: usize) -> usize {
+        match self.places[row].length {
+            LONG => self.key(row).len(),
+            length => usize::from(length),
+        }
+    }
+
     fn key(&self, row: usize) -> &str {
-        self.field(row * self.width)
+        self.fields(row).next().expect("every row has a key")
     }
 
     fn row(&self, row: usize) -> Row {
-        let fields = row * self.width..(row + 1) * self.width;
-        let mut fields = fields.map(|field| self.field(field).to_owned());
+        let mut fields = self.fields(row).map(str::to_owned);
         Row {
             key: fields.next().expect("every row has a key"),
             columns: fields.collect(),
         }
     }
 
-    fn field(&self, field: usize) -> &str {
-        let start = field.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.text[start as usize..self.ends[field] as usize]
+    fn fields(&self, row: usize) -> impl ExactSizeIterator<Item = &str> {
+        let mut rest = &self.text[self.places[row].start as usize..];
+        (0..self.width).map(move |_| {
+            let (length, after) = split_length(rest);
+            let field;
+            (field, rest) = after.split_at(length);
+            field
+        })
     }
+}
+
+/// Six bits a character, the lowest first; all but the last have a seventh.
+fn push_length(text: &mut String, mut length: usize) {
+    while length >= 64 {
+        text.push(char::from(64 | (length & 63) as u8));
+        length >>= 6;
+    }
+    text.push(char::from(length as u8));
+}
+
+/// The length that `text` begins with, and what follows it.
+fn split_length(text: &str) -> (usize, &str) {
+    let (mut length, mut shift) = (0, 0);
+    for (at, byte) in text.bytes().enumerate() {
+        length |= usize::from(byte & 63) << shift;
+        if byte < 64 {
+            return (length, &text[at + 1..]);
+        }
+        shift += 6;
+    }
+    (0, "")
 }
 
 /// How many of `rows`, in their order, are such that `is` holds.
@@ -198,12 +272,74 @@ fn partition_point(rows: Range<usize>, is: impl Fn(usize) -> bool) -> usize {
     low - rows.start
 }
 
-/// The first 16 bytes of `key`, as a number that is larger for keys that come later.
-fn head(key: &str) -> Head {
-    let mut bytes = [0; size_of::<Head>()];
-    let length = key.len().min(bytes.len());
-    bytes[..length].copy_from_slice(&key.as_bytes()[..length]);
-    Head::from_be_bytes(bytes)
+/// Bytes that two texts begin with.
+fn shared(a: &str, b: &str) -> usize {
+    let same = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b);
+    same.count()
+}
+
+/// What a key begins with, as a number that is not smaller for keys that come later.
+type Head = u64;
+
+/// How heads are made of keys.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Coding {
+    /// Sixteen characters of telephone numbers, four bits each.
+    #[default]
+    Digits,
+    /// Eight bytes.
+    Bytes,
+}
+
+impl Coding {
+    /// The one by which these keys differ sooner.
+    fn of(rows: &[Row]) -> Coding {
+        let is_of_number = |byte: u8| byte == b'+' || byte.is_ascii_digit();
+        match rows.iter().all(|row| row.key.bytes().all(is_of_number)) {
+            true => Coding::Digits,
+            false => Coding::Bytes,
+        }
+    }
+
+    /// Bits of a head that stand for one byte.
+    fn bits(self) -> u32 {
+        match self {
+            Coding::Digits => 4,
+            Coding::Bytes => 8,
+        }
+    }
+
+    fn head(self, key: &str) -> Head {
+        let (mut head, mut left) = (0, Head::BITS);
+        for byte in key.bytes().take((Head::BITS / self.bits()) as usize) {
+            let (code, is_one) = self.code(byte);
+            left -= self.bits();
+            head |= code << left;
+            if !is_one {
+                break;
+            }
+        }
+        head
+    }
+
+    /// What stands for a byte, in the order of bytes; and whether it does for this byte alone: only then is
+    /// what follows part of the head. 0 is the end of a key.
+    fn code(self, byte: u8) -> (Head, bool) {
+        match (self, byte) {
+            (Coding::Bytes, _) => (byte.into(), byte != 0),
+            (Coding::Digits, b'+') => (2, true),
+            (Coding::Digits, b'0'..=b'9') => (4 + Head::from(byte - b'0'), true),
+            (Coding::Digits, ..b'+') => (1, false),
+            (Coding::Digits, ..b'0') => (3, false),
+            (Coding::Digits, _) => (14, false),
+        }
+    }
+
+    /// Bytes that both keys of these heads begin with; nothing if the heads do not tell.
+    fn shared(self, a: Head, b: Head) -> Option<usize> {
+        // Where they differ, all before stands for one byte each, or both would have ended there.
+        (a != b).then(|| ((a ^ b).leading_zeros() / self.bits()) as usize)
+    }
 }
 
 #[cfg(test)]
@@ -240,6 +376,22 @@ mod tests {
     }
 
     #[test]
+    fn fields_may_be_long() {
+        let long = |bytes: usize| "é".repeat(bytes / 2) + &"x".repeat(bytes % 2);
+        let of = |bytes: usize| Row {
+            key: long(bytes),
+            columns: vec![long(bytes / 2), long(bytes + 1)],
+        };
+        let all: Vec<Row> = [0, 1, 63, 64, 254, 255, 256, 5000, 70_000].map(of).into();
+        let table = Table::by_prefix(all.clone());
+        for row in all {
+            assert_eq!(table.exact(&row.key), Some(row.clone()));
+            let longest = table.prefixes(&format!("{}+", row.key)).next();
+            assert_eq!(longest, Some(row));
+        }
+    }
+
+    #[test]
     fn an_exact_table_knows_no_prefixes() {
         let table = Table::exact_only(rows(&["+1"]));
         assert_eq!(found(&table, "+14"), [""; 0]);
@@ -255,11 +407,22 @@ mod tests {
             keys.push(format!("{:b}", n % 4_000));
             keys.push(format!("+4420712345678901{:b}", n % 500));
         }
+        for keys in [keys.clone(), vec!["+1".to_owned(), "+".to_owned()]] {
+            assert_all_found(keys);
+        }
+        keys.retain(|key| key.bytes().all(|byte| byte != 0));
+        assert_all_found(keys);
+    }
+
+    fn assert_all_found(mut keys: Vec<String>) {
         keys.sort();
         keys.dedup();
         let table = Table::by_prefix(rows(&keys.iter().map(String::as_str).collect::<Vec<_>>()));
         let mut sought: Vec<String> = keys.iter().map(|key| format!("{key}01")).collect();
         sought.extend(keys.iter().cloned());
+        sought.extend(
+            ["alice", "+44*1", "#1", "1\0\0", "é", "+4420712345678901x"].map(str::to_owned),
+        );
         for key in &sought {
             let mut all: Vec<_> = keys.iter().filter(|it| key.starts_with(*it)).collect();
             all.sort_by_key(|it| std::cmp::Reverse(it.len()));

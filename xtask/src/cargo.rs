@@ -19,7 +19,13 @@ pub fn run<S: AsRef<str>>(args: &[S]) -> Result<()> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let shown = words.join(" ");
     eprintln!("\n$ cargo {shown}");
-    let status = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(is_of_this_package) {
+            command.env_remove(name);
+        }
+    }
+    let status = command
         .args(&words)
         .current_dir(root())
         .status()
@@ -28,6 +34,14 @@ pub fn run<S: AsRef<str>>(args: &[S]) -> Result<()> {
         bail!("cargo {shown}: {status}");
     }
     Ok(())
+}
+
+/// Whether the outer cargo set this variable for xtask. Build scripts such as ring's run again when it is
+/// another's: `cargo xtask` and `cargo` by turns would build TLS and all that uses it each time.
+fn is_of_this_package(variable: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_"]
+        .iter()
+        .any(|prefix| variable.starts_with(prefix))
 }
 
 /// The directory that this binary was built into; its siblings are built there too.

@@ -103,8 +103,8 @@ struct Place {
 }
 
 impl Table {
-    /// A table that answers exact look-ups only. Rows have all the same columns, all together less
-    /// than 4 GiB; of rows with one key the first counts.
+    /// A table that answers exact look-ups only. Rows have all the same columns, all together no more than
+    /// 4 GB; of rows with one key the first counts.
     pub fn exact_only(mut rows: Vec<Row>) -> Table {
         rows.sort_by(|a, b| a.key.cmp(&b.key));
         rows.dedup_by(|later, first| later.key == first.key);
@@ -113,7 +113,7 @@ impl Table {
         for row in &rows {
             places.push(Place {
                 prefix: NONE,
-                start: u32::try_from(text.len()).expect("the loader refuses files of 4 GiB"),
+                start: u32::try_from(text.len()).expect("the loader refuses larger files"),
                 length: u8::try_from(row.key.len()).unwrap_or(LONG),
             });
             for field in std::iter::once(&row.key).chain(&row.columns) {
@@ -147,7 +147,7 @@ impl Table {
                 .is_some()
             {}
             if let Some(&prefix) = nested.last() {
-                let prefix = u32::try_from(prefix).expect("the loader refuses files of 4 GiB");
+                let prefix = u32::try_from(prefix).expect("the loader refuses larger files");
                 table.places[row].prefix = prefix;
             }
             nested.push(row);
@@ -171,7 +171,7 @@ impl Table {
         };
         // What a row begins with is a prefix of the key, too, if it is no longer than what both begin with.
         let shared = last.map_or(0, |row| {
-            let by_heads = self.coding.shared(self.levels[0][row], sought);
+            let by_heads = self.coding.shared(self.heads()[row], sought);
             by_heads.unwrap_or_else(|| shared(self.key(row), key))
         });
         let longer = std::iter::successors(last, |&row| {
@@ -197,13 +197,18 @@ impl Table {
             };
             lesser = block.start + level[block].partition_point(|it| *it < sought);
         }
-        let (heads, mut after) = (&self.levels[0], lesser);
+        let (heads, mut after) = (self.heads(), lesser);
         // Keys with the same head are compared whole; mostly there are none.
         if heads.get(after) == Some(&sought) {
             let same = heads[after..].partition_point(|it| *it == sought);
             after += partition_point(after..after + same, |row| self.key(row) <= key);
         }
         after.checked_sub(1)
+    }
+
+    /// The head of each row's key.
+    fn heads(&self) -> &[Head] {
+        self.levels.first().map_or(&[], |heads| heads)
     }
 
     fn length(&self, row: usize) -> usize {
@@ -373,6 +378,14 @@ mod tests {
     fn a_key_cut_inside_a_character_is_no_prefix() {
         let table = Table::by_prefix(rows(&["a", "ab"]));
         assert_eq!(found(&table, "é"), [""; 0]);
+    }
+
+    #[test]
+    fn an_empty_table_has_nothing() {
+        for table in [Table::default(), Table::by_prefix(Vec::new())] {
+            assert_eq!(table.exact("+1"), None);
+            assert_eq!(found(&table, "+1"), [""; 0]);
+        }
     }
 
     #[test]

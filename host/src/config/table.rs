@@ -11,6 +11,9 @@ use super::file::TableEntry;
 use super::read::Source;
 use crate::tables::Table;
 
+/// Most bytes of a file. A table says with 32 bits where a row begins, and keeps a little more than the file.
+const BYTES_MAX: u64 = 4_000_000_000;
+
 /// Where a table comes from. It is read with the configuration, and again when a policy that may
 /// read it is staged.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -77,9 +80,9 @@ impl TableFile {
             let remedy = "name a readable CSV file with a header row";
             TableFault::File(format!("{path} cannot be read: {error}"), remedy)
         })?;
-        if u32::try_from(bytes.len()).is_err() {
+        if bytes.len() as u64 > BYTES_MAX {
             let remedy = "split it into tables of less";
-            return Err(TableFault::File(format!("{path} has over 4 GiB"), remedy));
+            return Err(TableFault::File(format!("{path} has over 4 GB"), remedy));
         }
         let rows = self.rows(&bytes)?;
         Ok(if self.by_prefix {

@@ -315,34 +315,29 @@ impl Coding {
     }
 
     fn head(self, key: &str) -> Head {
-        let (mut head, mut left) = (0, Head::BITS);
-        for byte in key.bytes().take((Head::BITS / self.bits()) as usize) {
-            let (code, is_one) = self.code(byte);
-            left -= self.bits();
-            head |= code << left;
-            if !is_one {
-                break;
-            }
-        }
-        head
+        let codes = key.bytes().map(|byte| self.code(byte));
+        let places = (0..Head::BITS).step_by(self.bits() as usize);
+        let head = codes.zip(places.map(|it| Head::BITS - self.bits() - it));
+        head.fold(0, |head, (code, left)| head | code << left)
     }
 
-    /// What stands for a byte, in the order of bytes; and whether it does for this byte alone: only then is
-    /// what follows part of the head. 0 is the end of a key.
-    fn code(self, byte: u8) -> (Head, bool) {
+    /// What stands for a byte, in the order of bytes: of a byte of one of the table's keys, for this byte
+    /// alone. 0 is the end of a key. That it is also the byte 0 does no harm: of two keys that begin alike the
+    /// one that ends comes first, and so is the row.
+    fn code(self, byte: u8) -> Head {
         match (self, byte) {
-            (Coding::Bytes, _) => (byte.into(), byte != 0),
-            (Coding::Digits, b'+') => (2, true),
-            (Coding::Digits, b'0'..=b'9') => (4 + Head::from(byte - b'0'), true),
-            (Coding::Digits, ..b'+') => (1, false),
-            (Coding::Digits, ..b'0') => (3, false),
-            (Coding::Digits, _) => (14, false),
+            (Coding::Bytes, _) => byte.into(),
+            (Coding::Digits, b'+') => 2,
+            (Coding::Digits, b'0'..=b'9') => 4 + Head::from(byte - b'0'),
+            (Coding::Digits, ..b'+') => 1,
+            (Coding::Digits, ..b'0') => 3,
+            (Coding::Digits, _) => 14,
         }
     }
 
-    /// Bytes that both keys of these heads begin with; nothing if the heads do not tell.
+    /// Bytes that a row's key and a later one of these heads both begin with; nothing if the heads do not
+    /// tell.
     fn shared(self, a: Head, b: Head) -> Option<usize> {
-        // Where they differ, all before stands for one byte each, or both would have ended there.
         (a != b).then(|| ((a ^ b).leading_zeros() / self.bits()) as usize)
     }
 }
@@ -420,7 +415,9 @@ mod tests {
             keys.push(format!("{:b}", n % 4_000));
             keys.push(format!("+4420712345678901{:b}", n % 500));
         }
-        for keys in [keys.clone(), vec!["+1".to_owned(), "+".to_owned()]] {
+        let names =
+            (0..2_000_u32).map(|n| format!("{:x}", n.wrapping_mul(2_654_435_761) >> (n % 24)));
+        for keys in [keys.clone(), names.collect()] {
             assert_all_found(keys);
         }
         keys.retain(|key| key.bytes().all(|byte| byte != 0));

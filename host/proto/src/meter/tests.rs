@@ -97,6 +97,19 @@ fn a_transfer_is_one_more_call_at_another_price() {
 }
 
 #[test]
+fn a_call_that_has_ended_costs_nothing_more() {
+    let mut meter = meter(10);
+    for begins in [0, 60] {
+        assert!(meter.begins("a", at(begins)));
+    }
+    meter.talks("a", SILENT, price("0.6"), at(0));
+    meter.talks("a", SILENT, price("0"), at(60));
+    meter.ends("a", Some(price("0.6")), at(60));
+    let text = "calls=2 active=1 seconds=120 spend=0.600000";
+    assert_eq!(meter.read("a", at(120)).to_string(), text);
+}
+
+#[test]
 fn the_key_that_has_had_no_call_for_longest_goes_first() {
     let mut meter = meter(3);
     for (key, second) in [("up", 0), ("old", 1), ("new", 2)] {

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use intertrunk_sdk::rules::{Expr, Pattern, PatternKeys};
-use intertrunk_sdk::{Cause, OneOrMany, Party, Scheme, checked};
+use intertrunk_sdk::rules::Pattern;
+use intertrunk_sdk::{Cause, Party, Scheme, checked};
 use serde::{Deserialize, Deserializer};
 
 use crate::call::Call;
 use crate::names::Trunks;
+use crate::pattern_keys::keys_with_pattern;
 use crate::values::{Names, include};
 
 /// Conditions of a route; all must hold.
@@ -195,30 +196,18 @@ impl fmt::Display for Field {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FieldKeys {
-    name: Box<str>,
-    #[serde(default)]
-    absent: bool,
-    #[serde(default)]
-    prefix: OneOrMany<Box<str>>,
-    #[serde(default, rename = "match")]
-    expr: Option<Expr>,
-    #[serde(default)]
-    except: OneOrMany<Box<str>>,
-    #[serde(default)]
-    length: Option<u16>,
-    #[serde(default)]
-    length_min: Option<u16>,
-    #[serde(default)]
-    length_max: Option<u16>,
+keys_with_pattern! {
+    struct FieldKeys {
+        name: Box<str>,
+        #[serde(default)]
+        absent: bool,
+    }
 }
 
 impl TryFrom<FieldKeys> for Field {
     type Error = &'static str;
 
-    fn try_from(keys: FieldKeys) -> Result<Self, Self::Error> {
+    fn try_from(mut keys: FieldKeys) -> Result<Self, Self::Error> {
         let asks = !keys.prefix.0.is_empty()
             || keys.expr.is_some()
             || !keys.except.0.is_empty()
@@ -228,14 +217,7 @@ impl TryFrom<FieldKeys> for Field {
         if keys.absent && asks {
             return Err("what is absent holds nothing; leave `absent` or the pattern out");
         }
-        let pattern = PatternKeys {
-            prefix: keys.prefix,
-            expr: keys.expr,
-            except: keys.except,
-            length: keys.length,
-            length_min: keys.length_min,
-            length_max: keys.length_max,
-        };
+        let pattern = keys.pattern();
         Ok(Field {
             name: keys.name,
             absent: keys.absent,

@@ -16,6 +16,7 @@ mod location;
 mod lookup;
 mod names;
 mod numbers;
+mod pattern_keys;
 mod place;
 mod plan;
 mod route;

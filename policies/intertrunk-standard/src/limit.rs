@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use intertrunk_sdk::rules::{Expr, Pattern, PatternKeys};
+use intertrunk_sdk::rules::Pattern;
 use intertrunk_sdk::{
     Amount, LookUp, Meter, NoAnswer, OneOrMany, Plan, Verdict, because, checked, log,
 };
@@ -15,6 +15,7 @@ use toml::Spanned;
 use crate::Standard;
 use crate::call::Call;
 use crate::names::Trunks;
+use crate::pattern_keys::keys_with_pattern;
 use crate::values::{Duration, Names, Refusal, include};
 
 /// Bytes of a key that the host tells from others.
@@ -223,49 +224,37 @@ pub(crate) fn counted(mut plan: Plan, limits: &[Applied<'_>]) -> Plan {
     plan
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LimitKeys {
-    name: Spanned<Box<str>>,
-    source: Box<str>,
-    #[serde(default)]
-    per: OneOrMany<Per>,
-    #[serde(default)]
-    prefix: Names,
-    #[serde(default, rename = "match")]
-    expr: Option<Expr>,
-    #[serde(default)]
-    except: Names,
-    #[serde(default)]
-    length: Option<u16>,
-    #[serde(default)]
-    length_min: Option<u16>,
-    #[serde(default)]
-    length_max: Option<u16>,
-    #[serde(default)]
-    exempt: Option<Pattern>,
-    #[serde(default)]
-    from: Trunks,
-    #[serde(default)]
-    site: Names,
-    #[serde(default)]
-    calls: Option<u64>,
-    #[serde(default)]
-    active: Option<u64>,
-    #[serde(default)]
-    talk: Option<Duration>,
-    #[serde(default)]
-    spend: Option<Amount>,
-    #[serde(default)]
-    on_failure: OnFailure,
-    #[serde(default)]
-    reject: Option<Refusal>,
+keys_with_pattern! {
+    struct LimitKeys {
+        name: Spanned<Box<str>>,
+        source: Box<str>,
+        #[serde(default)]
+        per: OneOrMany<Per>,
+        #[serde(default)]
+        exempt: Option<Pattern>,
+        #[serde(default)]
+        from: Trunks,
+        #[serde(default)]
+        site: Names,
+        #[serde(default)]
+        calls: Option<u64>,
+        #[serde(default)]
+        active: Option<u64>,
+        #[serde(default)]
+        talk: Option<Duration>,
+        #[serde(default)]
+        spend: Option<Amount>,
+        #[serde(default)]
+        on_failure: OnFailure,
+        #[serde(default)]
+        reject: Option<Refusal>,
+    }
 }
 
 impl TryFrom<LimitKeys> for Limit {
     type Error = String;
 
-    fn try_from(keys: LimitKeys) -> Result<Self, String> {
+    fn try_from(mut keys: LimitKeys) -> Result<Self, String> {
         let bounds = Bounds {
             calls: keys.calls,
             active: keys.active,
@@ -284,14 +273,7 @@ impl TryFrom<LimitKeys> for Limit {
                 "this name is too long; use {NAME_BYTES_MAX} bytes at most"
             ));
         }
-        let pattern = PatternKeys {
-            prefix: keys.prefix,
-            expr: keys.expr,
-            except: keys.except,
-            length: keys.length,
-            length_min: keys.length_min,
-            length_max: keys.length_max,
-        };
+        let pattern = keys.pattern();
         Ok(Limit {
             name: keys.name,
             source: keys.source,

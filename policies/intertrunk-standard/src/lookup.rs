@@ -1,12 +1,13 @@
 //! Outside sources that are asked about a number before it is routed.
 
-use intertrunk_sdk::rules::{Expr, Pattern, PatternKeys};
+use intertrunk_sdk::rules::Pattern;
 use intertrunk_sdk::{LookUp, because, checked};
 use serde::{Deserialize, Deserializer};
 
 use crate::Standard;
 use crate::call::Call;
 use crate::names::Trunks;
+use crate::pattern_keys::keys_with_pattern;
 use crate::values::{Duration, Names, include};
 
 /// A `[[lookup]]` of the dial plan.
@@ -28,44 +29,25 @@ enum Becomes {
     Called,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LookupKeys {
-    source: Box<str>,
-    #[serde(default)]
-    prefix: Names,
-    #[serde(default, rename = "match")]
-    expr: Option<Expr>,
-    #[serde(default)]
-    except: Names,
-    #[serde(default)]
-    length: Option<u16>,
-    #[serde(default)]
-    length_min: Option<u16>,
-    #[serde(default)]
-    length_max: Option<u16>,
-    #[serde(default)]
-    from: Trunks,
-    #[serde(default)]
-    site: Names,
-    #[serde(default)]
-    timeout: Option<Duration>,
-    #[serde(default)]
-    becomes: Becomes,
+keys_with_pattern! {
+    struct LookupKeys {
+        source: Box<str>,
+        #[serde(default)]
+        from: Trunks,
+        #[serde(default)]
+        site: Names,
+        #[serde(default)]
+        timeout: Option<Duration>,
+        #[serde(default)]
+        becomes: Becomes,
+    }
 }
 
 impl TryFrom<LookupKeys> for Lookup {
     type Error = String;
 
-    fn try_from(keys: LookupKeys) -> Result<Self, String> {
-        let pattern = PatternKeys {
-            prefix: keys.prefix,
-            expr: keys.expr,
-            except: keys.except,
-            length: keys.length,
-            length_min: keys.length_min,
-            length_max: keys.length_max,
-        };
+    fn try_from(mut keys: LookupKeys) -> Result<Self, String> {
+        let pattern = keys.pattern();
         let timeout = keys.timeout.map(|it| it.within("10ms", "5s"));
         Ok(Lookup {
             source: keys.source,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use intertrunk_sdk::rules::{self, Expr, Pattern, PatternKeys};
+use intertrunk_sdk::rules::{self, Pattern};
 use intertrunk_sdk::{OneOrMany, checked};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
@@ -10,6 +10,7 @@ use toml::Spanned;
 use crate::conditions::{CauseKey, Conditions, Field};
 use crate::egress::{Egress, keys_with_egress};
 use crate::names::{ANY, Trunks};
+use crate::pattern_keys::keys_with_pattern;
 use crate::place::{Order, Place};
 use crate::values::{Duration, Names, Refusal, refusing};
 
@@ -78,25 +79,13 @@ impl From<Route> for rules::Route<Decision> {
     }
 }
 
-keys_with_egress! {
-    struct RouteKeys {
+keys_with_pattern! {
+    keys_with_egress => struct RouteKeys {
         name: Box<str>,
         #[serde(default)]
         usages: Option<Spanned<Names>>,
         #[serde(default)]
         priority: i32,
-        #[serde(default)]
-        prefix: Names,
-        #[serde(default, rename = "match")]
-        expr: Option<Expr>,
-        #[serde(default)]
-        except: Names,
-        #[serde(default)]
-        length: Option<u16>,
-        #[serde(default)]
-        length_min: Option<u16>,
-        #[serde(default)]
-        length_max: Option<u16>,
         #[serde(default)]
         calling: Option<Pattern>,
         #[serde(default)]
@@ -154,14 +143,7 @@ impl TryFrom<RouteKeys> for Route {
     fn try_from(mut keys: RouteKeys) -> Result<Self, String> {
         let egress = keys.egress()?;
         let (to_at, action) = action(&mut keys)?;
-        let pattern = PatternKeys {
-            prefix: keys.prefix,
-            expr: keys.expr,
-            except: keys.except,
-            length: keys.length,
-            length_min: keys.length_min,
-            length_max: keys.length_max,
-        };
+        let pattern = keys.pattern();
         let conditions = Conditions {
             calling: keys.calling,
             from: keys.from,

@@ -8,6 +8,11 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 
+#[path = "policy/src/profile.rs"]
+mod profile;
+
+use profile::PROFILE;
+
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Package, folder below `policies/`, file of the module.
@@ -25,17 +30,6 @@ const POLICIES: [(&str, &str, &str); 4] = [
         "policy_portability.wasm",
     ),
     ("policy-extensions", "extensions", "policy_extensions.wasm"),
-];
-
-/// What a policy is built with, whatever the outer profile is; `intertrunk policy build` does the
-/// same. Small and fast; names stay, for the traces of traps.
-const PROFILE: [&str; 6] = [
-    "profile.release.opt-level=3",
-    "profile.release.lto=true",
-    "profile.release.codegen-units=1",
-    "profile.release.panic=\"abort\"",
-    "profile.release.strip=\"debuginfo\"",
-    "target.wasm32-unknown-unknown.rustflags=[\"-Clink-arg=-zstack-size=262144\"]",
 ];
 
 /// Of the outer cargo: they would apply its flags and its linter to the guests.

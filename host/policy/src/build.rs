@@ -15,22 +15,11 @@ use serde::Deserialize;
 use crate::fault::LoadFault;
 use crate::files::replace;
 use crate::module::componentize;
+use crate::profile::PROFILE;
 use crate::program::sha256;
 
 /// What policies are built for: no WASI, no imports but the contract's.
 const TARGET: &str = "wasm32-unknown-unknown";
-
-/// How policies are built, whatever the project's own profile says: small, fast, and with names for
-/// traces.
-const PROFILE: [&str; 6] = [
-    "profile.release.lto=true",
-    "profile.release.opt-level=3",
-    "profile.release.panic=\"abort\"",
-    "profile.release.codegen-units=1",
-    "profile.release.strip=\"debuginfo\"",
-    // A quarter of what it would be: a fresh instance is reset page by page, touched or not.
-    "target.wasm32-unknown-unknown.rustflags=[\"-Clink-arg=-zstack-size=262144\"]",
-];
 
 /// A policy that was built.
 #[derive(Clone, Debug)]

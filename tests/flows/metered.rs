@@ -75,6 +75,13 @@ fn hang_up(w: &mut World, who: &str) {
     assert_eq!(rules::settle(w), [""; 0]);
 }
 
+fn transfer_and_hang_up(w: &mut World) {
+    let now = w.now;
+    w.ua("gw-a").refer("<sip:200@127.0.0.1>", &[], now);
+    w.run(ms(2_000));
+    hang_up(w, "pbx-a");
+}
+
 /// S10: the price is that of the candidate that took the call.
 #[test]
 fn a_call_costs_what_the_one_who_takes_it_costs() {
@@ -90,10 +97,7 @@ fn a_call_costs_what_the_one_who_takes_it_costs() {
 fn a_transfer_counts_and_has_its_own_price() {
     let mut w = world();
     talk(&mut w, "pbx-a", "1");
-    let now = w.now;
-    w.ua("gw-a").refer("<sip:200@127.0.0.1>", &[], now);
-    w.run(ms(2_000));
-    hang_up(&mut w, "pbx-a");
+    transfer_and_hang_up(&mut w);
     let expected = [
         "begins as call",
         "talks at 0.1",
@@ -110,10 +114,7 @@ fn a_transfer_that_fails_costs_nothing() {
     let mut w = world();
     refuses(&mut w, "pbx-b", 486);
     talk(&mut w, "pbx-a", "1");
-    let now = w.now;
-    w.ua("gw-a").refer("<sip:200@127.0.0.1>", &[], now);
-    w.run(ms(2_000));
-    hang_up(&mut w, "pbx-a");
+    transfer_and_hang_up(&mut w);
     let expected = [
         "begins as call",
         "talks at 0.1",

@@ -11,7 +11,7 @@ use super::file::TableEntry;
 use super::read::Source;
 use crate::tables::Table;
 
-/// Most bytes of a file. A table says with 32 bits where a row begins, and keeps a little more than the file.
+/// Most bytes of a file. A table says with 32 bits where a row begins, and keeps about as much as the file.
 const BYTES_MAX: u64 = 4_000_000_000;
 
 /// Where a table comes from. It is read with the configuration, and again when a policy that may
@@ -80,16 +80,19 @@ impl TableFile {
             let remedy = "name a readable CSV file with a header row";
             TableFault::File(format!("{path} cannot be read: {error}"), remedy)
         })?;
-        if bytes.len() as u64 > BYTES_MAX {
+        let too_large = || {
             let remedy = "split it into tables of less";
-            return Err(TableFault::File(format!("{path} has over 4 GB"), remedy));
+            TableFault::File(format!("{path} has over 4 GB"), remedy)
+        };
+        if bytes.len() as u64 > BYTES_MAX {
+            return Err(too_large());
         }
         let rows = self.rows(&bytes)?;
-        Ok(if self.by_prefix {
-            Table::by_prefix(rows)
-        } else {
-            Table::exact_only(rows)
-        })
+        let table = match self.by_prefix {
+            true => Table::by_prefix(rows),
+            false => Table::exact_only(rows),
+        };
+        table.ok_or_else(too_large)
     }
 
     /// Rows of the file: the key column is the key, all others are columns in the order of the file.

@@ -14,8 +14,17 @@
 
 wit_bindgen::generate!({
     path: "../wit",
-    world: "policy",
-    additional_derives: [PartialEq],
+    // Not a second world of the contract: tools take its only one without being told.
+    inline: "
+        package intertrunk:sdk;
+        world packed-policy {
+            include intertrunk:policy/policy@0.1.0;
+            export intertrunk:policy/packed@0.1.0;
+        }
+    ",
+    world: "intertrunk:sdk/packed-policy",
+    additional_derives: [PartialEq, serde::Serialize, serde::Deserialize],
+    generate_all,
     generate_unused_types: true,
     runtime_path: "::intertrunk_sdk::wit_bindgen::rt",
     pub_export_macro: true,

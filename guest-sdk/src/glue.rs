@@ -9,7 +9,11 @@ mod instance {
     use crate::{Fault, Manifest, Policy, Query, Verdict, log, world};
 
     pub use crate::bindings::export;
+    pub use crate::bindings::exports::intertrunk::policy::packed::Guest as Packed;
     pub use crate::bindings::exports::intertrunk::policy::policy_api::Guest;
+
+    /// Enough for most verdicts.
+    const VERDICT_BYTES: usize = 256;
 
     /// The policy of this Wasm instance, once it is configured.
     pub struct Instance<P>(RefCell<Option<P>>);
@@ -58,6 +62,14 @@ mod instance {
                 .expect("it was just configured")
                 .decide(query)
         }
+
+        /// The same, of a packed query; the verdict is packed, too.
+        pub fn decide_packed(&self, query: &[u8]) -> Vec<u8> {
+            let query =
+                postcard::from_bytes(query).expect("the host packs queries of this contract");
+            let verdict = Vec::with_capacity(VERDICT_BYTES);
+            postcard::to_extend(&self.decide(&query), verdict).expect("a vector takes all")
+        }
     }
 
     /// Tells the host's log what a panic said: a trap alone carries no message.
@@ -72,4 +84,4 @@ mod instance {
 }
 
 #[cfg(target_arch = "wasm32")]
-pub use instance::{Guest, Instance, export};
+pub use instance::{Guest, Instance, Packed, export};

@@ -126,6 +126,12 @@ macro_rules! policy {
                 }
             }
 
+            impl $crate::glue::Packed for Component {
+                fn decide(query: Vec<u8>) -> Vec<u8> {
+                    INSTANCE.with(|instance| instance.decide_packed(&query))
+                }
+            }
+
     $crate::glue::export!(Component with_types_in $crate::bindings);
         };
 

@@ -16,6 +16,7 @@ use crate::convert;
 use crate::decision::Reply;
 use crate::fault::{ConfigureFault, LoadFault, WorldFault};
 use crate::imports::{Guest, Memory, Notes, Replies, cut};
+use crate::packed::{self, Packed};
 use crate::program::{Code, Manifest};
 use crate::ticker::ONE_THAT_SPINS_IS_MET_TWICE;
 use crate::world::{Tables, World};
@@ -29,7 +30,11 @@ const TRAP_BYTES_MAX: usize = 256;
 /// One running guest.
 pub(crate) struct Instance {
     store: Store<Guest>,
-    policy: Policy,
+    component: component::Instance,
+    /// Its typed exports; nothing if they were looked at before, in another instance of the same code, and
+    /// were not needed in this one.
+    policy: Option<Policy>,
+    packed: Option<Packed>,
 }
 
 /// What an instance begins with, besides its code.
@@ -46,30 +51,47 @@ impl Instance {
     /// Instantiates, within the time of `with`, which also bounds what is called next; see
     /// [`arm`](Self::arm).
     pub fn new(code: &Code, with: &Surroundings<'_>) -> Result<Instance, LoadFault> {
-        let mut store = store(code, with);
-        match code.pre.instantiate(&mut store) {
-            Ok(policy) => Ok(Instance { store, policy }),
-            Err(error) => Err(start_fault(&error, store.data())),
+        let mut instance = Instance::of_checked(code, with)?;
+        match instance.policy() {
+            Ok(_) => Ok(instance),
+            Err(error) => Err(start_fault(&error, instance.store.data())),
         }
     }
 
-    /// The same, for one that is looked into as a component, too.
-    pub fn open(
-        code: &Code,
-        with: &Surroundings<'_>,
-    ) -> Result<(Instance, component::Instance), LoadFault> {
+    /// The same of code whose exports are known to have the right types: comparing them takes a tenth of what
+    /// an instance takes.
+    pub fn of_checked(code: &Code, with: &Surroundings<'_>) -> Result<Instance, LoadFault> {
         let mut store = store(code, with);
         let started = code.pre.instance_pre().instantiate(&mut store);
-        let policy = started.and_then(|it| Ok((Policy::new(&mut store, &it)?, it)));
-        match policy {
-            Ok((policy, component)) => Ok((Instance { store, policy }, component)),
+        let started = started.and_then(|component| {
+            let packed = code.packed.as_ref();
+            let packed = packed.map(|it| component.get_typed_func(&mut store, it));
+            Ok((component, packed.transpose()?))
+        });
+        match started {
+            Ok((component, packed)) => Ok(Instance {
+                store,
+                component,
+                policy: None,
+                packed,
+            }),
             Err(error) => Err(start_fault(&error, store.data())),
         }
     }
 
-    /// The store that it lives in.
-    pub fn store(&mut self) -> &mut Store<Guest> {
-        &mut self.store
+    /// The store that it lives in, and what it is there.
+    pub fn inside(&mut self) -> (&mut Store<Guest>, component::Instance) {
+        (&mut self.store, self.component)
+    }
+
+    /// Its typed exports with the store that they are called in.
+    fn policy(&mut self) -> wasmtime::Result<(&Policy, &mut Store<Guest>)> {
+        let store = &mut self.store;
+        let policy = match self.policy.take() {
+            Some(policy) => policy,
+            None => Policy::new(&mut *store, &self.component)?,
+        };
+        Ok((self.policy.insert(policy), store))
     }
 
     /// Bounds all that is called from now on, until it is armed again.
@@ -82,10 +104,10 @@ impl Instance {
 
     /// Asks who it is.
     pub fn describe(&mut self) -> Result<Manifest, PolicyFault> {
-        let described = self
-            .policy
-            .intertrunk_policy_policy_api()
-            .call_describe(&mut self.store);
+        let described = self.policy().and_then(|(policy, store)| {
+            let api = policy.intertrunk_policy_policy_api();
+            api.call_describe(store)
+        });
         described
             .map(Manifest::from)
             .map_err(|error| fault_of(&error, self.store.data()))
@@ -105,8 +127,11 @@ impl Instance {
         &mut self,
         text: &str,
     ) -> Result<Result<(), Vec<ConfigureFault>>, PolicyFault> {
-        let api = self.policy.intertrunk_policy_policy_api();
-        match api.call_configure(&mut self.store, text) {
+        let configured = self.policy().and_then(|(policy, store)| {
+            let api = policy.intertrunk_policy_policy_api();
+            api.call_configure(store, text)
+        });
+        match configured {
             Ok(Ok(())) => Ok(Ok(())),
             Ok(Err(faults)) => Ok(Err(faults.into_iter().map(Into::into).collect())),
             Err(error) => Err(fault_of(&error, self.store.data())),
@@ -125,11 +150,15 @@ impl Instance {
         }
         guest.notes.begin(&query.call.id, query.explain);
         guest.memory.refused = false;
-        let api = self.policy.intertrunk_policy_policy_api();
-        let verdict = convert::lend(query, |query| api.call_decide(&mut self.store, query));
-        verdict
-            .map(Verdict::from)
-            .map_err(|error| fault_of(&error, self.store.data()))
+        let verdict = match &self.packed {
+            Some(packed) => packed::decide(packed, &mut self.store, query),
+            None => self.policy().and_then(|(policy, store)| {
+                let api = policy.intertrunk_policy_policy_api();
+                let verdict = convert::lend(query, |query| api.call_decide(store, query));
+                verdict.map(Verdict::from)
+            }),
+        };
+        verdict.map_err(|error| fault_of(&error, self.store.data()))
     }
 
     /// Whether it ran out of time without having been at work before: the machine stood still, or

@@ -32,6 +32,7 @@ mod instance;
 pub mod journal;
 pub mod module;
 mod options;
+mod packed;
 mod profile;
 mod program;
 pub mod replay;

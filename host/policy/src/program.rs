@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use wasmtime::component::Component;
+use wasmtime::component::{Component, ComponentExportIndex};
 
 use crate::access::Access;
-use crate::bindings::{PACKAGE, PolicyPre};
+use crate::bindings::{PACKAGE, PACKED, PolicyPre};
 use crate::decision::Reply;
 use crate::engine::Engine;
 use crate::fault::{LoadFault, WorldFault};
@@ -59,6 +59,8 @@ pub(crate) struct Code {
     pub imports: Vec<String>,
     pub exports: Vec<String>,
     pub pre: PolicyPre<Guest>,
+    /// The export that takes packed queries, if there is one.
+    pub packed: Option<ComponentExportIndex>,
     pub ticker: Arc<Ticker>,
 }
 
@@ -139,9 +141,10 @@ impl Program {
             memory_bytes_max: with.memory_bytes_max + Glass::BYTES,
             ..with
         };
-        let (mut instance, inside) = Instance::open(&glass.code, &with)?;
+        let mut instance = Instance::new(&glass.code, &with)?;
         configure(&mut instance, settings)?;
-        glass.freeze(engine, instance.store(), inside)
+        let (store, inside) = instance.inside();
+        glass.freeze(engine, store, inside)
     }
 
     /// A new instance of what [`frozen`](Self::frozen) made, within `time`.
@@ -152,7 +155,7 @@ impl Program {
         tables: &Arc<dyn Tables>,
         time: Duration,
     ) -> Result<Instance, LoadFault> {
-        Instance::new(frozen, &self.surroundings(world, tables, time))
+        Instance::of_checked(frozen, &self.surroundings(world, tables, time))
     }
 
     fn instance(
@@ -200,10 +203,14 @@ impl Code {
         let imports = names(world.imports(engine.wasm()));
         let exports = names(world.exports(engine.wasm()));
         let pre = fit(engine, &component, &imports, &exports)?;
+        let (interface, function) = PACKED;
+        let interface = component.get_export_index(None, interface);
+        let packed = interface.and_then(|it| component.get_export_index(Some(&it), function));
         Ok(Code {
             imports,
             exports,
             pre,
+            packed,
             ticker: Arc::clone(engine.ticker()),
         })
     }

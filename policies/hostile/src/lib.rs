@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | `trap` | panics | `trap` |
 //! | `hoard` | takes memory until there is none | `memory` |
-//! | `boast` | returns megabytes | `trap` |
+//! | `boast` | returns more than a megabyte | `trap` |
 //! | `recurse` | calls itself without end | `stack` |
 //! | `crowd` | returns 10,000 candidates | `trap` |
 //! | `forge` | sets a header with CR LF in it | `verdict` |
@@ -15,6 +15,7 @@
 //! | `dialog-…` | touches one of them, by its last digit, and names `gw-b` next | nothing: that is legal |
 //! | `toll` | goes to `gw-b`, wherever the call comes from | `verdict`, from the PSTN |
 //! | `look-…` | goes where the table `lcr` says of what follows, by its longest prefix | nothing: that is legal |
+//! | `echo-…` | repeats the question, or gives one of the other kinds of verdict | nothing: that is legal |
 //! | anything else | never returns | `timeout` |
 //!
 //! Settings that say `loop` make `configure` hang as well.
@@ -22,7 +23,10 @@
 use std::cell::Cell;
 use std::hint::black_box;
 
-use intertrunk_sdk::{Candidate, Fault, Manifest, Plan, Policy, Query, Verdict, policy, table};
+use intertrunk_sdk::{
+    Candidate, Fault, Identity, Inquiry, Manifest, Media, Param, Plan, Policy, Query, Rejection,
+    Verdict, policy, table,
+};
 
 const MIB: usize = 1 << 20;
 
@@ -57,7 +61,7 @@ impl Policy for Hostile {
             "sane" => Plan::to(to()).tag("asked", self.asked.get().to_string()),
             "trap" => panic!("no idea where {} is", query.callee().user),
             "hoard" => hoard(),
-            "boast" => Plan::to(to()).cookie(vec![0; 4 * MIB]),
+            "boast" => Plan::to(to()).cookie(vec![0; MIB + 1]),
             "recurse" => Plan::to(to()).max_duration_s(deeper(1)),
             "crowd" => (0..10_000).map(|_| to()).collect(),
             "forge" => Plan::to(to().set_header("X-Note", "a\r\nX-Forged: b")),
@@ -65,10 +69,58 @@ impl Policy for Hostile {
             "back" => Plan::to(query.ingress()),
             "dialog" => Plan::to(to().set_header("Call-ID", "mine").remove_header("Via")),
             "toll" => Plan::to("gw-b"),
+            user if user.starts_with("echo") => return echo(user, query),
             user if user.starts_with("look-") => looked_up(&user["look-".len()..]),
             _ => spin(),
         };
         plan.into()
+    }
+}
+
+/// A verdict of one kind, with something, and where there is room the question, in each of its fields.
+fn echo(kind: &str, query: &Query) -> Verdict {
+    let question = format!("{query:?}");
+    let param = || Param {
+        name: "note".to_owned(),
+        value: Some(question.clone()),
+    };
+    let mut full = Candidate::on("gw-a")
+        .peer("127.0.0.3:5060")
+        .callee("+1")
+        .caller(Identity::named("bob", "Bob"))
+        .withhold_caller()
+        .set_header("X-Question", &*question)
+        .remove_header("X-Site")
+        .no_progress_ms(300)
+        .ring_ms(70_000)
+        .failover([503, 486])
+        .media(Media::Relay);
+    full.group = 255;
+    full.extra = vec![param()];
+    match kind {
+        "echo-bare" => Plan::to("gw-a").tag("question", question).into(),
+        "echo-reject" => Rejection::with(486)
+            .phrase("Büsy")
+            .q850(17)
+            .retry_after_s(70_000)
+            .into(),
+        "echo-redirect" => Verdict::Redirect(vec![query.call.caller.clone()]),
+        "echo-inquire" => Inquiry::of("lnp", question)
+            .and("cnam", "+1")
+            .timeout_ms(500)
+            .cookie([1, 255])
+            .into(),
+        "echo-pass" => Verdict::Pass,
+        _ => {
+            let mut plan = Plan::to(full)
+                .or_reply(480)
+                .map_code(503, 480)
+                .max_duration_s(3600)
+                .tag("question", &*question)
+                .cookie([0, 128]);
+            plan.extra = vec![param()];
+            plan.into()
+        }
     }
 }
 

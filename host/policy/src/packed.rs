@@ -163,8 +163,21 @@ mod tests {
             tables: &world.tables(),
             time: Duration::from_secs(60),
         };
-        let mut packed = Instance::new(&code, &with).unwrap();
-        let mut typed = Instance::new(&typed, &with).unwrap();
+        let open = |code| Instance::new(code, &with).unwrap();
+        for (code, misdeed) in [
+            (&*code, "boast"),
+            (&*code, "crowd"),
+            (&typed, "boast"),
+            (&typed, "crowd"),
+        ] {
+            let query = query(misdeed, Cause::NewCall);
+            let fault = open(code).decide(&query, &world).unwrap_err();
+            assert!(
+                fault.to_string().contains("too much data"),
+                "{misdeed}: {fault}"
+            );
+        }
+        let (mut packed, mut typed) = (open(&code), open(&typed));
         let mut told = std::collections::BTreeSet::new();
         for callee in [
             "echo",

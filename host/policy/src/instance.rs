@@ -31,8 +31,7 @@ const TRAP_BYTES_MAX: usize = 256;
 pub(crate) struct Instance {
     store: Store<Guest>,
     component: component::Instance,
-    /// Its typed exports; nothing if they were looked at before, in another instance of the same code, and
-    /// were not needed in this one.
+    /// Its typed exports; nothing if it is asked in bytes, until they are needed.
     policy: Option<Policy>,
     packed: Option<Packed>,
 }
@@ -62,17 +61,22 @@ impl Instance {
     /// an instance takes.
     pub fn of_checked(code: &Code, with: &Surroundings<'_>) -> Result<Instance, LoadFault> {
         let mut store = store(code, with);
-        let started = code.pre.instance_pre().instantiate(&mut store);
+        let started = code.pre.instantiate(&mut store);
         let started = started.and_then(|component| {
             let packed = code.packed.as_ref();
             let packed = packed.map(|it| component.get_typed_func(&mut store, it));
-            Ok((component, packed.transpose()?))
+            let packed = packed.transpose()?;
+            let policy = match packed {
+                Some(_) => None,
+                None => Some(code.indices.load(&mut store, &component)?),
+            };
+            Ok((component, policy, packed))
         });
         match started {
-            Ok((component, packed)) => Ok(Instance {
+            Ok((component, policy, packed)) => Ok(Instance {
                 store,
                 component,
-                policy: None,
+                policy,
                 packed,
             }),
             Err(error) => Err(start_fault(&error, store.data())),

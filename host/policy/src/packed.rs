@@ -152,6 +152,7 @@ mod tests {
             imports: code.imports.clone(),
             exports: code.exports.clone(),
             pre: code.pre.clone(),
+            indices: code.indices.clone(),
             packed: None,
             ticker: Arc::clone(&code.ticker),
         };

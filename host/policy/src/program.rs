@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use wasmtime::component::{Component, ComponentExportIndex};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
 use crate::access::Access;
-use crate::bindings::{PACKAGE, PACKED, PolicyPre};
+use crate::bindings::{PACKAGE, PACKED, PolicyIndices};
 use crate::decision::Reply;
 use crate::engine::Engine;
 use crate::fault::{LoadFault, WorldFault};
@@ -58,7 +58,9 @@ pub(crate) struct Program {
 pub(crate) struct Code {
     pub imports: Vec<String>,
     pub exports: Vec<String>,
-    pub pre: PolicyPre<Guest>,
+    pub pre: InstancePre<Guest>,
+    /// Where its typed exports are.
+    pub indices: PolicyIndices,
     /// The export that takes packed queries, if there is one.
     pub packed: Option<ComponentExportIndex>,
     pub ticker: Arc<Ticker>,
@@ -202,7 +204,7 @@ impl Code {
         let world = component.component_type();
         let imports = names(world.imports(engine.wasm()));
         let exports = names(world.exports(engine.wasm()));
-        let pre = fit(engine, &component, &imports, &exports)?;
+        let (pre, indices) = fit(engine, &component, &imports, &exports)?;
         let (interface, function) = PACKED;
         let interface = component.get_export_index(None, interface);
         let packed = interface.and_then(|it| component.get_export_index(Some(&it), function));
@@ -210,6 +212,7 @@ impl Code {
             imports,
             exports,
             pre,
+            indices,
             packed,
             ticker: Arc::clone(engine.ticker()),
         })
@@ -233,7 +236,7 @@ fn fit(
     component: &Component,
     imports: &[String],
     exports: &[String],
-) -> Result<PolicyPre<Guest>, LoadFault> {
+) -> Result<(InstancePre<Guest>, PolicyIndices), LoadFault> {
     let (package, version) = PACKAGE.split_once('@').expect("PACKAGE names a version");
     let api = format!("{package}/policy-api@{version}");
     let of_package = |name: &&String| name.starts_with(&format!("{package}/"));
@@ -267,7 +270,8 @@ fn fit(
         .linker()
         .instantiate_pre(component)
         .map_err(signature)?;
-    PolicyPre::new(pre).map_err(signature)
+    let indices = PolicyIndices::new(&pre).map_err(signature)?;
+    Ok((pre, indices))
 }
 
 fn names<'a, T>(externs: impl Iterator<Item = (&'a str, T)>) -> Vec<String> {

@@ -5,6 +5,9 @@ use std::fmt;
 use super::Pattern;
 use crate::PrefixMap;
 
+/// Routes that are found for most numbers.
+const FOUND_USUAL: usize = 4;
+
 /// A route: which calls are meant, and what becomes of them.
 #[derive(Clone, Debug)]
 pub struct Route<T> {
@@ -143,16 +146,19 @@ impl<T> Routes<T> {
         called: &str,
         calling: &str,
     ) -> impl Iterator<Item = &Route<T>> {
-        let found = self.found(usages, called).into_iter();
-        found
+        self.found(usages, called)
             .map(|found| found.route)
             .filter(move |route| route.is_about(called, calling))
     }
 
     /// The same before the patterns are asked: what begins as the number does, for who wants to say
     /// why a route is not about the call after all.
-    pub fn found<U: AsRef<str>>(&self, usages: &[U], called: &str) -> Vec<Found<'_, T>> {
-        let mut ranked: Vec<(usize, u32)> = Vec::new();
+    pub fn found<U: AsRef<str>>(
+        &self,
+        usages: &[U],
+        called: &str,
+    ) -> impl Iterator<Item = Found<'_, T>> + use<'_, T, U> {
+        let mut ranked: Vec<(usize, u32)> = Vec::with_capacity(FOUND_USUAL);
         for (_, id) in self.by_start.matches(called) {
             if let Some(rank) = self.at(*id).rank(usages) {
                 ranked.push((rank, *id));
@@ -161,12 +167,11 @@ impl<T> Routes<T> {
         ranked.sort_unstable();
         // A route is here once for each of its beginnings that the number has.
         ranked.dedup();
-        let found = ranked.into_iter().map(|(rank, id)| {
+        ranked.into_iter().map(|(rank, id)| {
             let route = self.at(id);
             let usage = (!route.usages.is_empty()).then_some(rank);
             Found { usage, route }
-        });
-        found.collect()
+        })
     }
 
     /// All routes, in their order.

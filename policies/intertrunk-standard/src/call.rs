@@ -18,8 +18,8 @@ pub(crate) struct Call<'q> {
     pub(crate) calendars: &'q [Calendar],
     /// Called number, normalised.
     pub(crate) called: Cow<'q, str>,
-    /// The number that routes are found by: the called one, or where it was ported to.
-    pub(crate) routed: Cow<'q, str>,
+    /// Where it was ported to, if that is known.
+    pub(crate) ported: Option<Cow<'q, str>>,
     /// Calling number, normalised.
     pub(crate) calling: Cow<'q, str>,
     /// Whether extensions are part of the numbers.
@@ -58,6 +58,11 @@ impl Ends {
 }
 
 impl Call<'_> {
+    /// The number that routes are found by.
+    pub(crate) fn routed(&self) -> &str {
+        self.ported.as_ref().unwrap_or(&self.called)
+    }
+
     pub(crate) fn origin_site(&self) -> Option<&str> {
         self.ends.origin_site()
     }

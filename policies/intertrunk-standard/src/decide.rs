@@ -79,7 +79,7 @@ impl Standard {
             origin,
             ends,
             calendars: &self.calendars,
-            routed: called.clone(),
+            ported: None,
             called,
             calling,
             keeps_ext: normalize.keeps_ext(),
@@ -96,7 +96,7 @@ impl Standard {
             .flatten();
         if let Some(rn) = ported {
             because!("{} was ported, and is routed as {rn}", call.called);
-            call.routed = normalize.called(rn);
+            call.ported = Some(normalize.called(rn));
         }
         let (lookups, limits) = (self.lookups_of(&call), self.limits_of(&call));
         if let Some(inquiry) = inquiry(&lookups, &limits, &call) {

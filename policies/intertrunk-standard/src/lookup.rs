@@ -95,6 +95,9 @@ impl Standard {
 
 /// Takes in what these look-ups have found.
 pub(crate) fn take_in(lookups: &[&Lookup], call: &mut Call<'_>) {
+    if lookups.is_empty() {
+        return;
+    }
     let key = call.called.to_string();
     for lookup in lookups {
         let answer = call.answer(&lookup.source, &key);
@@ -108,7 +111,7 @@ pub(crate) fn take_in(lookups: &[&Lookup], call: &mut Call<'_>) {
         if lookup.becomes == Becomes::Called {
             call.called = number.clone().into();
         }
-        call.routed = number.into();
+        call.ported = Some(number.into());
     }
 }
 

@@ -195,6 +195,10 @@ impl<'a> OfTrunk<'a> {
     /// The number of a party as it was dialled, with what belongs to it here.
     pub(crate) fn dialed<'p>(&self, party: &'p Party) -> Cow<'p, str> {
         let mut number = party.dialed();
+        // Most parties have no parameters at all.
+        if party.params.is_empty() && number.len() == party.user.len() {
+            return number;
+        }
         if let Some(context) = party.phone_context().filter(|_| !number.starts_with('+')) {
             let within = self.blocks().filter_map(|block| block.contexts.as_ref());
             if let Some(before) = within.into_iter().find_map(|all| all.get(&*context)) {

@@ -1,6 +1,8 @@
 //! From the trunks that were picked to the plan: both numbers as each trunk wants them, and the settings
 //! of the way out.
 
+use std::borrow::Cow;
+
 use intertrunk_sdk::{
     Candidate, CodeMap, ExhaustedAction, Header, Identity, Media, Param, Party, Plan, because,
 };
@@ -14,6 +16,12 @@ use crate::walk::{Pick, Walk};
 /// The highest price that the host counts by.
 const PRICE_MAX: f64 = 999_999.0;
 
+/// Both numbers as the call came with them.
+struct Received<'a> {
+    called: Cow<'a, str>,
+    calling: Cow<'a, str>,
+}
+
 impl Standard {
     /// The plan of what was picked; of no more than `attempts` trunks.
     pub(crate) fn plan(&self, call: &Call<'_>, walk: &Walk<'_>, attempts: Option<u8>) -> Plan {
@@ -23,10 +31,21 @@ impl Standard {
         let most = attempts.map_or(usize::MAX, usize::from);
         let mut plan = Plan::default();
         let mut codes: Vec<&[CodeRule]> = Vec::new();
-        plan.candidates.reserve_exact(walk.picks.len().min(most));
+        plan.candidates = Vec::with_capacity(walk.picks.len().min(most));
+        let received = Received {
+            called: call.query.callee().dialed(),
+            calling: call.query.caller().dialed(),
+        };
         for pick in walk.picks.iter().take(most) {
-            let (candidate, rules) = self.candidate(call, pick);
-            plan.candidates.push(candidate);
+            // Made where it stays: it is large.
+            let candidate = Candidate::on(&*pick.trunk);
+            plan.candidates
+                .push(match pick.cost.filter(|_| self.tells_prices) {
+                    Some(cost) => candidate.price(cost.min(PRICE_MAX).to_string()),
+                    None => candidate,
+                });
+            let candidate = plan.candidates.last_mut().expect("it was just put there");
+            let rules = self.set_out(candidate, call, &received, pick);
             codes.extend(rules.filter(|rules| !codes.iter().any(|it| std::ptr::eq(*it, *rules))));
         }
         for rule in codes.into_iter().flatten() {
@@ -38,6 +57,7 @@ impl Standard {
                 }));
         }
         if let Some((decision, usage)) = walk.first {
+            plan.tags = Vec::with_capacity(2);
             plan = plan.tag("route", &*decision.name);
             if let Some(usage) = usage {
                 plan = plan.tag("usage", usage);
@@ -55,13 +75,15 @@ impl Standard {
         plan
     }
 
-    /// One trunk to try, and what becomes of its codes. Numbers that arrive as they leave are not sent
-    /// back to the host.
-    fn candidate<'a>(
+    /// Says how one trunk is tried; returns what becomes of its codes. Numbers that arrive as they leave
+    /// are not sent back to the host.
+    fn set_out<'a>(
         &'a self,
+        candidate: &mut Candidate,
         call: &Call<'_>,
+        received: &Received<'_>,
         pick: &Pick<'a>,
-    ) -> (Candidate, Option<&'a [CodeRule]>) {
+    ) -> Option<&'a [CodeRule]> {
         let trunk = &*pick.trunk;
         let facts = self
             .asks_for_sites
@@ -72,24 +94,21 @@ impl Standard {
         layers.push(pick.place.and_then(Place::egress));
         layers.push(pick.route.and_then(|route| route.egress.as_deref()));
         self.scopes.add_egress(trunk, site, &mut layers);
-        let mut candidate = Candidate::on(trunk);
         candidate.group = pick.group;
         candidate.peer = pick.place.and_then(Place::peer).map(str::to_owned);
-        if let Some(cost) = pick.cost.filter(|_| self.tells_prices) {
-            candidate = candidate.price(cost.min(PRICE_MAX).to_string());
-        }
-        self.set_numbers(&mut candidate, call, pick, site, &layers);
+        self.set_numbers(candidate, call, received, pick, site, &layers);
         if layers.is_empty() {
-            return (candidate, None);
+            return None;
         }
-        set_details(&mut candidate, &layers);
-        (candidate, layers.get(|it| it.codes.as_deref()))
+        set_details(candidate, &layers);
+        layers.get(|it| it.codes.as_deref())
     }
 
     fn set_numbers(
         &self,
         candidate: &mut Candidate,
         call: &Call<'_>,
+        received: &Received<'_>,
         pick: &Pick<'_>,
         site: Option<&str>,
         layers: &Layers<'_>,
@@ -108,7 +127,7 @@ impl Standard {
         }
         // What the host sends if it is told nothing is the user part as it was received.
         let is_as_received = match params.is_empty() && !call.keeps_ext {
-            true => called == callee.dialed(),
+            true => called == received.called,
             false => callee.user.strip_prefix(&*called) == Some(&params),
         };
         if !is_as_received {
@@ -127,7 +146,7 @@ impl Standard {
         };
         let name = layers.get(|it| it.caller_name.as_deref());
         let is_as_received = match call.keeps_ext {
-            false => calling == caller.dialed(),
+            false => calling == received.calling,
             true => calling == caller.user,
         };
         if !is_as_received || name.is_some() {

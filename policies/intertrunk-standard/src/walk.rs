@@ -14,6 +14,8 @@ use crate::route::{Action, Decision, To};
 
 /// Most trunks that are kept: the host tries no more candidates.
 const PICKS_MAX: usize = 32;
+/// As many as most routes have.
+const PICKS_USUAL: usize = 4;
 
 /// A trunk to try, and why.
 pub(crate) struct Pick<'a> {
@@ -99,12 +101,15 @@ impl Standard {
         usages: &'a [Box<str>],
         backup: bool,
     ) -> Walk<'a> {
-        let mut walk = Walk::default();
-        for Found { usage, route } in self.routes.found(usages, &call.routed) {
+        let mut walk = Walk {
+            picks: Vec::with_capacity(PICKS_USUAL),
+            ..Walk::default()
+        };
+        for Found { usage, route } in self.routes.found(usages, call.routed()) {
             let usage = usage.map(|at| &*usages[at]);
             let decision = &route.then;
             let objection = match &decision.conditions {
-                _ if !route.called.matches(&call.routed) => Some(Objection::Called),
+                _ if !route.called.matches(call.routed()) => Some(Objection::Called),
                 Some(conditions) => conditions.objection(call),
                 None => None,
             };
@@ -133,7 +138,7 @@ impl Standard {
                 because!(
                     "{of}route {name:?} ({}{also}) for {}",
                     route.called,
-                    call.routed
+                    call.routed()
                 );
             }
             walk.first.get_or_insert((decision, usage));
@@ -194,9 +199,9 @@ fn of_table<'a>(to: &'a To, call: &Call<'_>) -> (Option<Row>, Option<Objection<'
     let Some(name) = &to.table else {
         return (None, None);
     };
-    match table(name).longest_prefix(&call.routed) {
+    match table(name).longest_prefix(call.routed()) {
         Some(row) => {
-            because!("table {name} has {} for {}", row.key, call.routed);
+            because!("table {name} has {} for {}", row.key, call.routed());
             (Some(row), None)
         }
         None => (None, Some(Objection::NoRow(name))),

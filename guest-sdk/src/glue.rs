@@ -2,26 +2,39 @@
 
 #[cfg(target_arch = "wasm32")]
 mod instance {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
     use std::panic::set_hook;
     use std::sync::Once;
 
+    use crate::packed::{Bytes, Pack, Unpack};
     use crate::{Fault, Manifest, Policy, Query, Verdict, log, world};
 
     pub use crate::bindings::export;
-    pub use crate::bindings::exports::intertrunk::policy::packed::Guest as Packed;
     pub use crate::bindings::exports::intertrunk::policy::policy_api::Guest;
 
     /// Enough for most verdicts.
     const VERDICT_BYTES: usize = 256;
 
     /// The policy of this Wasm instance, once it is configured.
-    pub struct Instance<P>(RefCell<Option<P>>);
+    pub struct Instance<P> {
+        policy: RefCell<Option<P>>,
+        /// The last packed query: the next is read into it.
+        query: RefCell<Query>,
+        /// The last packed verdict: the next takes its place.
+        verdict: RefCell<Vec<u8>>,
+        /// Where that is, and how many bytes it has.
+        place: Cell<[usize; 2]>,
+    }
 
     impl<P: Policy> Instance<P> {
         /// Not configured yet.
         pub const fn unconfigured() -> Self {
-            Instance(RefCell::new(None))
+            Instance {
+                policy: RefCell::new(None),
+                query: RefCell::new(Query::BLANK),
+                verdict: RefCell::new(Vec::new()),
+                place: Cell::new([0; 2]),
+            }
         }
 
         /// The manifest with the crate's name and version, if the policy gave none, and with the headers
@@ -35,7 +48,7 @@ mod instance {
             if manifest.version.is_empty() {
                 manifest.version = version.to_owned();
             }
-            if let Some(policy) = &*self.0.borrow() {
+            if let Some(policy) = &*self.policy.borrow() {
                 manifest.headers.extend(policy.headers());
             }
             manifest
@@ -44,31 +57,46 @@ mod instance {
         /// Configures the policy, again if need be. Faulty settings leave it as it was.
         pub fn configure(&self, text: &str) -> Result<(), Vec<Fault>> {
             report_panics();
-            *self.0.borrow_mut() = Some(P::configure(text)?);
+            *self.policy.borrow_mut() = Some(P::configure(text)?);
             crate::ALLOCATOR.set_aside();
             Ok(())
         }
 
         /// Decides; a policy that was never configured has its defaults.
         pub fn decide(&self, query: &Query) -> Verdict {
-            if self.0.borrow().is_none() {
+            if self.policy.borrow().is_none() {
                 report_panics();
-                *self.0.borrow_mut() = Some(P::default());
+                *self.policy.borrow_mut() = Some(P::default());
             }
             world::set_explaining(query.explain);
-            self.0
+            self.policy
                 .borrow()
                 .as_ref()
                 .expect("it was just configured")
                 .decide(query)
         }
 
-        /// The same, of a packed query; the verdict is packed, too.
-        pub fn decide_packed(&self, query: &[u8]) -> Vec<u8> {
-            let query =
-                postcard::from_bytes(query).expect("the host packs queries of this contract");
-            let verdict = Vec::with_capacity(VERDICT_BYTES);
-            postcard::to_extend(&self.decide(&query), verdict).expect("a vector takes all")
+        /// The same, of a packed query; returns where the packed verdict's address and size are. That
+        /// stays here, so that the host need not call once more to free it: the canonical ABI leaves
+        /// `cabi_post_…` to the guest.
+        ///
+        /// # Safety
+        /// The host has had `query` allocated, with this size, and lets go of it.
+        #[allow(unsafe_code)]
+        pub unsafe fn answer(&self, query: *mut u8, size: usize) -> *const [usize; 2] {
+            wit_bindgen::rt::run_ctors_once();
+            // SAFETY: the caller's; lists of bytes are allocated with the size that they have.
+            let packed = unsafe { Vec::from_raw_parts(query, size, size) };
+            let mut query = self.query.borrow_mut();
+            query.unpack(&mut Bytes(&packed));
+            let mut verdict = self.verdict.borrow_mut();
+            verdict.clear();
+            verdict.reserve(VERDICT_BYTES);
+            self.decide(&query).pack(&mut verdict);
+            // The host reads there.
+            self.place
+                .set([verdict.as_ptr().expose_provenance(), verdict.len()]);
+            self.place.as_ptr()
         }
     }
 
@@ -84,4 +112,4 @@ mod instance {
 }
 
 #[cfg(target_arch = "wasm32")]
-pub use instance::{Guest, Instance, Packed, export};
+pub use instance::{Guest, Instance, export};

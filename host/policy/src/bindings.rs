@@ -17,8 +17,5 @@ wasmtime::component::bindgen!({
     ownership: Borrowing { duplicate_if_necessary: true },
 });
 
-/// Names of the interface `packed` and of its function.
-pub const PACKED: (&str, &str) = ("intertrunk:policy/packed@0.1.0", "decide");
-
 /// The contract's package.
 pub const PACKAGE: &str = "intertrunk:policy@0.1.0";

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
 use crate::access::Access;
-use crate::bindings::{PACKAGE, PACKED, PolicyIndices};
+use crate::bindings::{PACKAGE, PolicyIndices};
 use crate::decision::Reply;
 use crate::engine::Engine;
 use crate::fault::{LoadFault, WorldFault};
@@ -205,9 +205,7 @@ impl Code {
         let imports = names(world.imports(engine.wasm()));
         let exports = names(world.exports(engine.wasm()));
         let (pre, indices) = fit(engine, &component, &imports, &exports)?;
-        let (interface, function) = PACKED;
-        let interface = component.get_export_index(None, interface);
-        let packed = interface.and_then(|it| component.get_export_index(Some(&it), function));
+        let packed = packed(&component, &exports)?;
         Ok(Code {
             imports,
             exports,
@@ -226,6 +224,26 @@ impl fmt::Debug for Program {
             "{} {} ({})",
             self.manifest.name, self.manifest.version, self.sha256
         )
+    }
+}
+
+/// Where the function of `packed` is, if the component exports that interface.
+fn packed(
+    component: &Component,
+    exports: &[String],
+) -> Result<Option<ComponentExportIndex>, LoadFault> {
+    let (package, _) = PACKAGE.split_once('@').expect("PACKAGE names a version");
+    let of_packed = |name: &&String| name.starts_with(&format!("{package}/packed@"));
+    let Some(name) = exports.iter().find(of_packed) else {
+        return Ok(None);
+    };
+    let interface = component.get_export_index(None, name);
+    match interface.and_then(|it| component.get_export_index(Some(&it), "answer")) {
+        Some(answer) => Ok(Some(answer)),
+        None => {
+            let missing = WorldFault::MissingExport(format!("{name}#answer"));
+            Err(LoadFault::World(vec![missing]))
+        }
     }
 }
 

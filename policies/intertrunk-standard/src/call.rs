@@ -18,7 +18,7 @@ pub(crate) struct Call<'q> {
     pub(crate) calendars: &'q [Calendar],
     /// Called number, normalised.
     pub(crate) called: Cow<'q, str>,
-    /// Where it was ported to, if that is known.
+    /// Where it was ported to, or what a look-up has made of it, if that is known.
     pub(crate) ported: Option<Cow<'q, str>>,
     /// Calling number, normalised.
     pub(crate) calling: Cow<'q, str>,

@@ -131,6 +131,29 @@ fn a_function_of_another_type_is_refused() {
     );
 }
 
+/// A component that says it can be asked in bytes must take them.
+#[test]
+fn packed_questions_need_their_function() {
+    let packed = "intertrunk:policy/packed@0.1.0";
+    let world = contract().replace("export policy-api;", "export policy-api; export packed;");
+    let answer = "answer: func(query: list<u8>)";
+    assert!(world.contains("export packed;") && world.contains(answer));
+    let faults = |name: &str, wit: &str| {
+        let function = format!(
+            "(func (export \"{packed}#{name}\") (param i32 i32) (result i32) (i32.const 8))"
+        );
+        world_faults(&embed(&core(&function, "", 0), &world.replace(answer, wit)))
+    };
+    let other_name = faults("ask", "ask: func(query: list<u8>)");
+    let missing = WorldFault::MissingExport(format!("{packed}#answer"));
+    assert_eq!(other_name, [missing]);
+    let other_type = faults("answer", "answer: func(query: string)");
+    assert!(
+        matches!(&other_type[..], [WorldFault::Signature(it)] if it.contains("found `string`")),
+        "{other_type:?}"
+    );
+}
+
 /// S11, B6: all that was not granted is told at once.
 #[test]
 fn all_that_was_not_granted_is_told_at_once() {

@@ -58,6 +58,7 @@ mod instance {
         pub fn configure(&self, text: &str) -> Result<(), Vec<Fault>> {
             report_panics();
             *self.policy.borrow_mut() = Some(P::configure(text)?);
+            #[cfg(feature = "allocator")]
             crate::ALLOCATOR.set_aside();
             Ok(())
         }
@@ -105,7 +106,7 @@ mod instance {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
             set_hook(Box::new(|panic| {
-                log::warn(&panic.to_string().replace('\n', " "))
+                log::warn(&panic.to_string().replace('\n', " "));
             }));
         });
     }

@@ -30,10 +30,11 @@
 //! sources, [`Number`] and [`PrefixMap`] for numbers, [`trunk`] and [`table`] for what the host knows,
 //! `test` for a native host and case files.
 //!
-//! What makes a module larger is a feature of this crate:
+//! What a policy may do without is a feature of this crate:
 //!
 //! | feature | brings |
 //! |---|---|
+//! | `allocator`, on by default | the global allocator, made for many short texts; leave it out to bring your own |
 //! | `settings`, on by default | [`settings`](fn@settings): TOML, with every fault at its line |
 //! | `rules` | [`rules`]: regular expressions, translations, routes by usage; 450 KB of module |
 //! | `calendar` | [`calendar`]: opening hours, holidays, all time zones; 590 KB of module |
@@ -44,7 +45,7 @@
 // The generated bindings name this crate by its public path, as they do from a policy's crate.
 extern crate self as intertrunk_sdk;
 
-#[cfg(any(target_arch = "wasm32", test))]
+#[cfg(any(all(target_arch = "wasm32", feature = "allocator"), test))]
 mod allocator;
 #[doc(hidden)]
 pub mod bindings;
@@ -76,7 +77,7 @@ mod world;
 #[doc(hidden)]
 pub use wit_bindgen;
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", feature = "allocator"))]
 #[global_allocator]
 pub(crate) static ALLOCATOR: allocator::Allocator = allocator::Allocator::new();
 

@@ -11,8 +11,7 @@ mod contract;
 
 use std::str::from_utf8;
 
-/// Longer texts are copied by the machine. It is the host's function that does so: a call costs more
-/// than a few words.
+/// Longer texts are copied by `memory.copy`, which is a call of the host: that costs more than a few words.
 const SHORT: usize = 40;
 
 /// What is read from bytes.

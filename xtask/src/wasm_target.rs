@@ -5,7 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-const TARGET: &str = "wasm32-unknown-unknown";
+/// What policies are compiled for.
+pub const TARGET: &str = "wasm32-unknown-unknown";
 
 const REMEDY: &str = "\
 the Rust target wasm32-unknown-unknown is missing, and policies are compiled for it.

@@ -1,8 +1,9 @@
 //! `cargo xtask bench promote`: what a promotion each second costs the calls.
 //!
 //! The standard policy as two modules that decide the same, staged and promoted in turn while calls come.
-//! Turns with promotions follow turns without. No call may fail, and every record has to name a generation
-//! with its module, of those that were live.
+//! Turns with promotions follow turns without. No call may fail, every record has to name a generation
+//! with its module, of those that were live, and each call that begins a millisecond after a promotion was
+//! answered must be decided by that generation or a later one.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::load::Load;
@@ -44,8 +46,18 @@ const ADMIN: &str = "127.0.0.1:16061";
 /// How often somebody promotes.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// Calls that begin so soon after one are counted: they show that this was put to the test.
+const SOON: SignedDuration = SignedDuration::from_millis(10);
+
 /// A generation as records name it: its number and its module.
 type Named = (u64, String);
+
+/// A generation that was promoted.
+struct Promotion {
+    named: Named,
+    answered_at: Timestamp,
+    took: Duration,
+}
 
 /// Builds, measures, prints.
 pub fn run(args: &Args) -> Result<()> {
@@ -63,6 +75,7 @@ pub fn run(args: &Args) -> Result<()> {
     let router = Router::start(&subject, &dir, &mut probe)?;
     let mut live = BTreeSet::from([now_live()?]);
     let (mut without, mut with) = (Paced::default(), Paced::default());
+    let mut promotions = Vec::new();
     for round in 0..args.rounds {
         without.extend(turn(&dir, &mut probe, args)?);
         let over = AtomicBool::new(false);
@@ -77,15 +90,18 @@ pub fn run(args: &Args) -> Result<()> {
         })?;
         with.extend(turn);
         eprintln!("round {}: {} promotions", round + 1, promoted.len());
-        live.extend(promoted);
+        promotions.extend(promoted);
     }
     router.stop()?;
-    let (records, named) = records(&dir.join("cdr"))?;
+    live.extend(promotions.iter().map(|it| it.named.clone()));
+    let records = records(&dir.join("cdr"))?;
+    let named: BTreeSet<Named> = records.iter().map(|(_, named)| named.clone()).collect();
     // And a few that found the host ready.
     let calls = 2 * args.rounds * args.seconds * (args.rate + MEASURED);
     ensure!(
-        records >= calls as usize,
-        "{records} records of {calls} calls"
+        records.len() >= calls as usize,
+        "{} records of {calls} calls",
+        records.len()
     );
     ensure!(named.is_subset(&live), "never live: {:?}", &named - &live);
 
@@ -98,9 +114,20 @@ pub fn run(args: &Args) -> Result<()> {
         let (half, most) = (paced.percentile(50), paced.percentile(99));
         println!("| {what} | {half} / {most} | {} |", paced.lost);
     }
+    let soon = visible(&promotions, &records)?;
+    let mut took: Vec<Duration> = promotions.iter().map(|it| it.took).collect();
+    took.sort_unstable();
+    let (half, slowest) = (took[took.len() / 2], took[took.len() - 1]);
     println!(
-        "\nNo call failed; {records} records name {} of the {} generations that were live.\n\
+        "\nA promotion was answered in {} µs, the slowest in {}. Of {soon} calls that began within 10 ms after an answer, \
+         none that\nbegan more than 1 ms after it was decided by a generation before.",
+        half.as_micros(),
+        slowest.as_micros()
+    );
+    println!(
+        "\nNo call failed; {} records name {} of the {} generations that were live.\n\
          Load average after, of this run as well: {}",
+        records.len(),
         named.len(),
         live.len(),
         load_average()?
@@ -123,9 +150,9 @@ fn turn(dir: &Path, probe: &mut Probe, args: &Args) -> Result<Paced> {
     Ok(paced)
 }
 
-/// Stages and promotes the modules in turn until it is over; what was live.
-fn promote(modules: &[Vec<u8>; 2], over: &AtomicBool) -> Result<Vec<Named>> {
-    let mut live = Vec::new();
+/// Stages and promotes the modules in turn until it is over.
+fn promote(modules: &[Vec<u8>; 2], over: &AtomicBool) -> Result<Vec<Promotion>> {
+    let mut promotions = Vec::new();
     let mut next = Instant::now() + EVERY;
     // The second first: the other may be live.
     for module in modules.iter().rev().cycle() {
@@ -135,10 +162,36 @@ fn promote(modules: &[Vec<u8>; 2], over: &AtomicBool) -> Result<Vec<Named>> {
             break;
         }
         http::request(ADMIN, "POST", "/v1/policies/main/stage", module)?;
+        let asked = Instant::now();
         let promoted = http::request(ADMIN, "POST", "/v1/policies/main/promote", b"")?;
-        live.push(named(&serde_json::from_str(&promoted)?, "sha256")?);
+        promotions.push(Promotion {
+            took: asked.elapsed(),
+            answered_at: Timestamp::now(),
+            named: named(&serde_json::from_str(&promoted)?, "sha256")?,
+        });
     }
-    Ok(live)
+    Ok(promotions)
+}
+
+/// Checks that calls are decided by what was promoted before the millisecond in which they began, which is
+/// what records say; how many began soon after.
+fn visible(promotions: &[Promotion], records: &[(Timestamp, Named)]) -> Result<usize> {
+    let mut soon = 0;
+    for (began, (generation, _)) in records {
+        let before = promotions.partition_point(|it| it.answered_at <= *began);
+        let Some(last) = before.checked_sub(1).map(|at| &promotions[at]) else {
+            continue;
+        };
+        let after = began.duration_since(last.answered_at);
+        soon += usize::from(after <= SOON);
+        ensure!(
+            *generation >= last.named.0,
+            "a call that began {after:?} after generation {} was promoted was decided by {generation}",
+            last.named.0
+        );
+    }
+    ensure!(soon > 0, "no call began soon after a promotion");
+    Ok(soon)
 }
 
 fn now_live() -> Result<Named> {
@@ -153,14 +206,16 @@ fn named(of: &Value, module: &str) -> Result<Named> {
     both.with_context(|| format!("no generation in {of}"))
 }
 
-/// How many records there are, and the generations that they name.
-fn records(dir: &Path) -> Result<(usize, BTreeSet<Named>)> {
-    let (mut count, mut all) = (0, BTreeSet::new());
+/// When each call began, and the generation that its record names.
+fn records(dir: &Path) -> Result<Vec<(Timestamp, Named)>> {
+    let mut all = Vec::new();
     for file in fs::read_dir(dir)? {
         for line in fs::read_to_string(file?.path())?.lines() {
-            count += 1;
-            all.insert(named(&serde_json::from_str(line)?, "policy_sha256")?);
+            let record: Value = serde_json::from_str(line)?;
+            let began = record["started_at"].as_str().unwrap_or_default();
+            let began = began.parse().with_context(|| record.to_string())?;
+            all.push((began, named(&record, "policy_sha256")?));
         }
     }
-    Ok((count, all))
+    Ok(all)
 }

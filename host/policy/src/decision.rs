@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use intertrunk_proto::ask::{PolicyFault, Query, Verdict};
+use intertrunk_proto::trunk::Health;
 use serde::{Deserialize, Serialize};
 
 use crate::world::{Nowhere, Row, Tables, TrunkFacts, World};
@@ -45,6 +46,8 @@ pub enum Reply {
 /// A world that knows what was answered then, and remembers what it was asked beyond that.
 pub(crate) struct Played {
     replies: Vec<Reply>,
+    /// Trunks that are down, whatever they were.
+    down: Arc<[String]>,
     unknown: Mutex<Option<String>>,
 }
 
@@ -53,8 +56,26 @@ impl Played {
     pub fn new(replies: Vec<Reply>) -> Played {
         Played {
             replies,
+            down: Arc::default(),
             unknown: Mutex::default(),
         }
+    }
+
+    /// The same with these trunks down.
+    pub fn with_down(self, down: &Arc<[String]>) -> Played {
+        Played {
+            down: Arc::clone(down),
+            ..self
+        }
+    }
+
+    /// A trunk as it was, unless it is one of those that are down.
+    fn told(&self, trunk: &TrunkFacts) -> TrunkFacts {
+        let mut trunk = trunk.clone();
+        if self.down.contains(&trunk.name) {
+            trunk.health = Health::Down;
+        }
+        trunk
     }
 
     /// The first question that nobody asked then.
@@ -80,9 +101,14 @@ impl Played {
 impl World for Played {
     fn trunk(&self, name: &str) -> Option<TrunkFacts> {
         let answer = |reply: &Reply| match reply {
-            Reply::Trunk(asked, trunk) if asked == name => Some(trunk.clone()),
+            Reply::Trunk(asked, trunk) if asked == name => {
+                Some(trunk.as_ref().map(|it| self.told(it)))
+            }
             // Who was told of all trunks was told of this one.
-            Reply::Trunks(all) => Some(all.iter().find(|trunk| trunk.name == name).cloned()),
+            Reply::Trunks(all) => {
+                let named = all.iter().find(|trunk| trunk.name == name);
+                Some(named.map(|it| self.told(it)))
+            }
             _ => None,
         };
         self.find(answer, || format!("trunk {name}")).flatten()
@@ -90,7 +116,7 @@ impl World for Played {
 
     fn trunks(&self) -> Vec<TrunkFacts> {
         let answer = |reply: &Reply| match reply {
-            Reply::Trunks(all) => Some(all.clone()),
+            Reply::Trunks(all) => Some(all.iter().map(|it| self.told(it)).collect()),
             _ => None,
         };
         self.find(answer, || "all trunks".to_owned())
@@ -134,6 +160,8 @@ impl Tables for Played {
 
 #[cfg(test)]
 mod tests {
+    use intertrunk_proto::trunk::TrunkKind;
+
     use super::*;
 
     #[test]
@@ -157,6 +185,36 @@ mod tests {
         assert_eq!(world.exact("lcr", "+2"), None);
         assert!(world.trunks().is_empty());
         assert_eq!(world.unknown().as_deref(), Some("+2 in table lcr"));
+    }
+
+    #[test]
+    fn a_trunk_that_is_down_is_told_so_and_another_as_it_was() {
+        let trunk = |name: &str| TrunkFacts {
+            name: name.to_owned(),
+            kind: TrunkKind::Pstn,
+            site: None,
+            tags: Vec::new(),
+            health: Health::Degraded,
+            active: 7,
+            limit: None,
+            answered_permille: 900,
+            pdd_ms: 300,
+        };
+        let down = TrunkFacts {
+            health: Health::Down,
+            ..trunk("gw-a")
+        };
+        let all = vec![trunk("gw-a"), trunk("gw-b")];
+        let one = Reply::Trunk("gw-a".to_owned(), Some(trunk("gw-a")));
+        for replies in [vec![Reply::Trunks(all)], vec![one]] {
+            let knows_all = matches!(replies[0], Reply::Trunks(_));
+            let world = Played::new(replies).with_down(&["gw-a".to_owned()].into());
+            assert_eq!(world.trunk("gw-a"), Some(down.clone()));
+            if knows_all {
+                assert_eq!(world.trunks(), [down.clone(), trunk("gw-b")]);
+                assert_eq!(world.trunk("gw-b"), Some(trunk("gw-b")));
+            }
+        }
     }
 
     #[test]

@@ -131,7 +131,7 @@ fn cause(before: &Outcome, after: &Outcome) -> Option<String> {
                 pairs.any(|(before, after)| !is(before, after))
             };
             if old.first() != new.first() {
-                let name = |names: &[String]| names.first().cloned().unwrap_or_default();
+                let name = |names: &[String]| names.first().cloned().unwrap_or("none".to_owned());
                 format!("first trunk: {} -> {}", name(&old), name(&new))
             } else if old != new {
                 "trunks tried after the first".to_owned()
@@ -165,6 +165,7 @@ fn cause(before: &Outcome, after: &Outcome) -> Option<String> {
 
 fn kind(outcome: &Outcome) -> String {
     match outcome {
+        Ok(Verdict::Connect(plan)) if plan.candidates.is_empty() => "no trunk left".to_owned(),
         Ok(Verdict::Connect(_)) => "connect".to_owned(),
         Ok(Verdict::Reject(rejection)) => format!("reject {}", rejection.code),
         Ok(Verdict::Redirect(_)) => "redirect".to_owned(),

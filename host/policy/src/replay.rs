@@ -1,17 +1,20 @@
 //! Recorded decisions, made again by another module: the evidence before it is promoted.
 //!
 //! Nothing but the record goes in: the same module gives the same outcomes on any machine. What a
-//! module asks that was not asked then is answered with nothing and said in the difference. Only
-//! tables may be others than then: new ones are tried like a new module.
+//! module asks that was not asked then is answered with nothing and said in the difference. What else
+//! may be otherwise than it was, [`Otherwise`] says: settings and tables are tried like a new module, and
+//! a trunk that is down shows where its calls would have gone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use intertrunk_proto::ask::{HeaderField, PolicyFault, Query, Verdict};
+use intertrunk_proto::ask::{
+    AttemptFacts, Cause, HeaderField, PolicyFault, Query, Verdict, WhenExhausted,
+};
 use serde::Serialize;
 
-use crate::decision::{Decision, Played};
+use crate::decision::{Decision, Played, Reply};
 use crate::difference::{Comparing, Comparison};
 use crate::engine::Engine;
 use crate::fault::LoadFault;
@@ -24,6 +27,9 @@ use crate::world::{Tables, World};
 /// Longer than a busy machine can hold up a decision: a replay is about what, not how fast.
 const DEADLINE: Duration = Duration::from_secs(2);
 
+/// How often a policy is asked again whose plans name only trunks that are down.
+const ASKED_AGAIN_MAX: u32 = 8;
+
 /// What came of a replay.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Replayed {
@@ -34,6 +40,21 @@ pub struct Replayed {
     pub comparison: Comparison,
     /// Decisions that are none of the module's: its time ran out, or nobody was asked.
     pub skipped: u64,
+    /// Decisions about calls that would not have come: from a trunk that is down.
+    pub absent: u64,
+    /// Trunks that are down and that none of the decisions has to do with: perhaps nobody has that name.
+    pub uninvolved: Vec<String>,
+}
+
+/// What is otherwise than it was when the decisions were made; nothing by default.
+#[derive(Clone, Default)]
+pub struct Otherwise {
+    /// In place of the recorded settings.
+    pub settings: Option<String>,
+    /// In place of what the tables said then.
+    pub tables: Option<Arc<dyn Tables>>,
+    /// Names of trunks that are down: policies are told so, no call goes there, and none comes from there.
+    pub down: Arc<[String]>,
 }
 
 /// An instance with its settings, and the headers that it reads with them.
@@ -45,31 +66,30 @@ struct Configured {
 /// Decides recorded decisions again.
 pub struct Replay {
     program: Program,
-    settings: Option<String>,
+    otherwise: Otherwise,
     isolation: Isolation,
     policy: Option<String>,
     /// The settings of each generation, by policy and number.
     generations: HashMap<(String, u64), Arc<GenerationEntry>>,
     /// The instance of each settings.
     instances: HashMap<Arc<str>, Configured>,
-    /// In place of what the tables said then.
-    tables: Option<Arc<dyn Tables>>,
     comparing: Comparing,
     skipped: u64,
+    absent: u64,
+    /// Of the trunks that are down, those that a decision had to do with.
+    involved: HashSet<String>,
 }
 
 impl Replay {
-    /// Makes ready to decide with `wasm`: with `settings` in place of the recorded ones if there
-    /// are any, `tables` in place of what tables answered then, and only decisions of `policy` if one is named.
+    /// Makes ready to decide with `wasm`, and only decisions of `policy` if one is named.
     ///
     /// # Errors
     /// What is wrong with the module.
     pub fn new(
         engine: &Engine,
         wasm: &[u8],
-        settings: Option<String>,
+        otherwise: Otherwise,
         policy: Option<String>,
-        tables: Option<Arc<dyn Tables>>,
         isolation: Isolation,
     ) -> Result<Replay, LoadFault> {
         // What it may see is in the record already.
@@ -81,14 +101,15 @@ impl Replay {
         };
         Ok(Replay {
             program: Program::load(engine, wasm, &options)?,
-            settings,
+            otherwise,
             isolation,
             policy,
             generations: HashMap::new(),
             instances: HashMap::new(),
-            tables,
             comparing: Comparing::default(),
             skipped: 0,
+            absent: 0,
+            involved: HashSet::new(),
         })
     }
 
@@ -109,10 +130,14 @@ impl Replay {
 
     /// What came of it so far.
     pub fn result(&self) -> Replayed {
+        let down = self.otherwise.down.iter();
+        let uninvolved: BTreeSet<_> = down.filter(|it| !self.involved.contains(*it)).collect();
         Replayed {
             sha256: self.program.sha256.clone(),
             comparison: self.comparing.result(),
             skipped: self.skipped,
+            absent: self.absent,
+            uninvolved: uninvolved.into_iter().cloned().collect(),
         }
     }
 
@@ -125,9 +150,19 @@ impl Replay {
             self.skipped += 1;
             return Ok(());
         }
+        self.note_involved(&decision);
+        let is_down = |trunk| self.otherwise.down.contains(trunk);
+        let by_one_down = match &decision.query.cause {
+            Cause::Transferred(transfer) => is_down(&transfer.by),
+            _ => false,
+        };
+        if by_one_down || is_down(&decision.query.call.ingress) {
+            self.absent += 1;
+            return Ok(());
+        }
         let key = (decision.policy, decision.generation);
         let generation = self.generations.get(&key).cloned();
-        let settings: Arc<str> = match (&self.settings, &generation) {
+        let settings: Arc<str> = match (&self.otherwise.settings, &generation) {
             (Some(settings), _) => settings.as_str().into(),
             (None, Some(generation)) => generation.settings.as_str().into(),
             (None, None) => "".into(),
@@ -140,18 +175,84 @@ impl Replay {
         let (mut query, then) = (decision.query, decision.outcome);
         let is_wanted = |it: &HeaderField| reads(&configured.headers, &it.name);
         query.call.headers.retain(is_wanted);
-        let world = Arc::new(Played::new(decision.replies));
-        if self.tables.is_none() {
+        let world = Played::new(decision.replies).with_down(&self.otherwise.down);
+        let world = Arc::new(world);
+        if self.otherwise.tables.is_none() {
             configured.instance.read(Arc::clone(&world) as _);
         }
-        let outcome = decide_again(&mut configured.instance, &query, &world, DEADLINE);
+        let instance = &mut configured.instance;
+        let mut outcome = decide_again(instance, &query, &world, DEADLINE);
+        for _ in 0..ASKED_AGAIN_MAX {
+            let Some(again) = self.without_down(&mut outcome) else {
+                break;
+            };
+            (query.cause, query.cookie) = again;
+            outcome = decide_again(instance, &query, &world, DEADLINE);
+        }
+        let is_good = outcome.is_ok();
         let unknown = world.unknown().or(missing);
         self.comparing
             .add(&query, &then, &outcome, unknown.as_deref());
-        if outcome.is_ok() && self.isolation == Isolation::Warm {
+        if is_good && self.isolation == Isolation::Warm {
             self.instances.insert(settings, configured);
         }
         Ok(())
+    }
+
+    /// Notes a trunk that a decision has to do with.
+    fn involve(&mut self, trunk: &String) {
+        if self.otherwise.down.contains(trunk) && !self.involved.contains(trunk) {
+            self.involved.insert(trunk.clone());
+        }
+    }
+
+    /// Notes the trunks that a decision had to do with when it was made.
+    fn note_involved(&mut self, decision: &Decision) {
+        self.involve(&decision.query.call.ingress);
+        if let Cause::Transferred(transfer) = &decision.query.cause {
+            self.involve(&transfer.by);
+        }
+        for reply in &decision.replies {
+            let told = match reply {
+                Reply::Trunk(_, trunk) => trunk.as_slice(),
+                Reply::Trunks(all) => all,
+                _ => &[],
+            };
+            told.iter().for_each(|it| self.involve(&it.name));
+        }
+        if let Ok(Verdict::Connect(plan)) = &decision.outcome {
+            plan.candidates
+                .iter()
+                .for_each(|it| self.involve(&it.trunk));
+        }
+    }
+
+    /// Takes the places that are down out of a plan. If none is left and the policy wants to be asked again
+    /// then, why and with which cookie.
+    fn without_down(
+        &mut self,
+        outcome: &mut Result<Verdict, PolicyFault>,
+    ) -> Option<(Cause, Vec<u8>)> {
+        let Ok(Verdict::Connect(plan)) = outcome else {
+            return None;
+        };
+        let mut failed = Vec::new();
+        plan.candidates.retain(|it| {
+            let is_down = self.otherwise.down.contains(&it.trunk);
+            if is_down {
+                failed.push(AttemptFacts {
+                    trunk: it.trunk.clone(),
+                    code: 503,
+                    ..AttemptFacts::default()
+                });
+            }
+            !is_down
+        });
+        failed.iter().for_each(|it| self.involve(&it.trunk));
+        let asks_again = plan.candidates.is_empty()
+            && !failed.is_empty()
+            && plan.when_exhausted == WhenExhausted::AskAgain;
+        asks_again.then(|| (Cause::Exhausted(failed), std::mem::take(&mut plan.cookie)))
     }
 
     /// An instance with these settings, told what `generation` was told meanwhile.
@@ -163,7 +264,7 @@ impl Replay {
         let replies = generation.map(|it| it.replies.clone());
         let then = Arc::new(Played::new(replies.unwrap_or_default()));
         let world: Arc<dyn World> = Arc::clone(&then) as _;
-        let tables = self.tables.clone().unwrap_or(then);
+        let tables = self.otherwise.tables.clone().unwrap_or(then);
         let time = self.program.options.configure_deadline;
         let mut instance = self.program.configured(settings, &world, &tables, time)?;
         let headers = instance.headers()?;

@@ -5,7 +5,7 @@
 
 mod print;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,8 +14,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use intertrunk_policy::{CanaryRules, Sticky};
 use serde_json::Value;
 
-use super::{exit, say, say_json};
-use crate::builtin;
+use super::{exit, module_bytes, say, say_json};
 use print::{Column, to_text};
 
 pub const EXAMPLES: &str = "\
@@ -277,7 +276,7 @@ impl Client {
                 return Ok((self.get("/v1/policies")?, print::POLICIES));
             }
             GenerationCommand::Stage { wasm, name } => {
-                let module = module(wasm)?;
+                let module = module_bytes(Path::new(wasm))?;
                 let name = match name {
                     Some(name) => name.clone(),
                     None => self.only_policy()?,
@@ -392,16 +391,6 @@ impl Client {
             .with_context(unreached)?;
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
         Ok(Reply { good, body })
-    }
-}
-
-/// The bytes of a file, or of a policy inside this binary.
-fn module(name: &str) -> anyhow::Result<Vec<u8>> {
-    match name.strip_prefix("builtin:") {
-        Some(builtin) => builtin::policy(builtin)
-            .map(<[u8]>::to_vec)
-            .with_context(|| format!("no policy \"{builtin}\" is inside this binary")),
-        None => std::fs::read(name).with_context(|| format!("{name} cannot be read")),
     }
 }
 

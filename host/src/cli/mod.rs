@@ -22,7 +22,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, Built, Interner};
 use crate::resolve;
-use crate::{demo, node};
+use crate::{builtin, demo, node};
 
 /// The answer is no: a case differs, there is no route, the configuration has faults.
 const NO: u8 = 1;
@@ -162,6 +162,18 @@ fn read_text(path: &Path) -> anyhow::Result<String> {
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
+}
+
+/// The bytes of a module: those of a file, or of a policy inside this binary.
+fn module_bytes(wasm: &Path) -> anyhow::Result<Vec<u8>> {
+    let Some(name) = wasm.to_str().and_then(|it| it.strip_prefix("builtin:")) else {
+        return read(wasm);
+    };
+    let module = builtin::policy(name).with_context(|| {
+        let names = builtin::NAMES.join(", builtin:");
+        format!("no policy \"{name}\" is inside this binary; there is builtin:{names}")
+    })?;
+    Ok(module.to_vec())
 }
 
 /// 0 if the answer is yes, 1 if it is no.

@@ -8,12 +8,12 @@ use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
 use intertrunk_cases::CaseReport;
 use intertrunk_policy::module::Inspection;
-use intertrunk_policy::replay::Replay;
+use intertrunk_policy::replay::{Otherwise, Replay};
 use intertrunk_policy::shuffle::{self, Shuffled};
 use intertrunk_policy::{Engine, Isolation, build, cases, module};
 use serde::Serialize;
 
-use super::{configuration, exit, read, read_text, replay, say, say_json, scaffold, sign};
+use super::{configuration, exit, module_bytes, read_text, replay, say, say_json, scaffold, sign};
 
 #[derive(Subcommand)]
 pub enum PolicyCommand {
@@ -42,7 +42,7 @@ pub enum PolicyCommand {
     /// Show what a module is, what it wants and what it may
     #[command(after_help = "Example:\n  intertrunk policy inspect my-policy.wasm --json")]
     Inspect {
-        /// Component, or core module with its component type inside
+        /// Component, core module with its component type inside, or `builtin:standard`
         wasm: PathBuf,
         /// Say whether this public key signed it; may be given several times
         #[arg(long = "key", value_name = "PUB")]
@@ -58,7 +58,7 @@ pub enum PolicyCommand {
         Exit codes: 0 all passed, 1 a case differs or depends on the calls before, 2 the module or a file is unusable."
     )]
     Test {
-        /// Component, or core module with its component type inside
+        /// Component, core module with its component type inside, or `builtin:standard`
         wasm: PathBuf,
         /// Case file, or folder of case files
         #[arg(long, value_name = "DIR")]
@@ -116,14 +116,15 @@ pub enum PolicyCommand {
     /// Decide recorded decisions again with another module, and show what would differ
     #[command(
         after_help = "Examples:\n  intertrunk policy replay --journal journal/ --against new.wasm\n  \
-        intertrunk policy replay --journal monday.itj --against new.wasm --config dialplan.toml\n\n\
-        Exit codes: 0 nothing differs, 1 something does, 2 the module or a file is unusable."
+        intertrunk policy replay --journal monday.itj --against new.wasm --config dialplan.toml\n  \
+        intertrunk policy replay --journal journal/ --against builtin:standard --down gw-a\n\n\
+        Exit codes: 0 nothing differs, 1 something does, or calls would not have come, 2 the module or a file is unusable."
     )]
     Replay {
         /// Files of recorded decisions, or folders of them
         #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
         journal: Vec<PathBuf>,
-        /// Component, or core module with its component type inside
+        /// Component, core module with its component type inside, or `builtin:standard`
         #[arg(long, value_name = "WASM")]
         against: PathBuf,
         /// Configuration of the module, in place of the recorded one
@@ -132,6 +133,10 @@ pub enum PolicyCommand {
         /// Ask the tables of this configuration, in place of what they answered then
         #[arg(long, value_name = "FILE")]
         tables: Option<PathBuf>,
+        /// Suppose that this trunk is down: no call goes there, and none comes from there; may be given
+        /// several times
+        #[arg(long, value_name = "TRUNK")]
+        down: Vec<String>,
         /// Only the decisions of this policy
         #[arg(long, value_name = "NAME")]
         policy: Option<String>,
@@ -186,6 +191,7 @@ pub fn run(command: PolicyCommand) -> anyhow::Result<ExitCode> {
             against,
             config,
             tables,
+            down,
             policy,
             fresh,
             json,
@@ -198,13 +204,16 @@ pub fn run(command: PolicyCommand) -> anyhow::Result<ExitCode> {
             let settings = config.map(|path| read_text(&path)).transpose()?;
             let engine = Engine::new()?;
             let tables = tables.map(|path| configuration(&path)).transpose()?;
-            let tables = tables.map(|built| built.tables as _);
+            let otherwise = Otherwise {
+                settings,
+                tables: tables.map(|built| built.tables as _),
+                down: down.into(),
+            };
             let replay = Replay::new(
                 &engine,
-                &read(&against)?,
-                settings,
+                &module_bytes(&against)?,
+                otherwise,
                 policy,
-                tables,
                 isolation,
             )
             .with_context(|| format!("{} cannot be used", against.display()))?;
@@ -234,7 +243,7 @@ struct Inspected {
 }
 
 fn inspect(wasm: &Path, keys: &[PathBuf], json: bool) -> anyhow::Result<ExitCode> {
-    let bytes = read(wasm)?;
+    let bytes = module_bytes(wasm)?;
     let inspected = Inspected {
         module: module::inspect(&Engine::new()?, &bytes)?,
         keys: sign::verified(keys, &bytes)?,
@@ -277,7 +286,7 @@ fn test(
     orders: Option<Orders>,
     json: bool,
 ) -> anyhow::Result<ExitCode> {
-    let bytes = read(wasm)?;
+    let bytes = module_bytes(wasm)?;
     let mut suites = intertrunk_cases::load(cases)?;
     if let Some(path) = config {
         let text = read_text(path)?;

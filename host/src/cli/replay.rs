@@ -45,15 +45,20 @@ pub fn run(mut replay: Replay, journals: &[PathBuf], json: bool) -> anyhow::Resu
     }
     let replayed = replay.result();
     ensure!(
-        replayed.comparison.compared + replayed.skipped > 0,
+        replayed.comparison.compared + replayed.skipped + replayed.absent > 0,
         "there are no decisions to replay; does --policy name one that is in the journal?"
     );
+    for trunk in &replayed.uninvolved {
+        eprintln!("no decision has to do with the trunk {trunk}; is that its name?");
+    }
     if json {
         say_json(&replayed);
     } else {
         say(&text(&replayed));
     }
-    Ok(exit(replayed.comparison.different() == 0))
+    Ok(exit(
+        replayed.comparison.different() == 0 && replayed.absent == 0,
+    ))
 }
 
 /// Folders become the journals in them, oldest first.
@@ -88,6 +93,13 @@ fn text(replayed: &Replayed) -> String {
             text,
             ", {} skipped (they had timed out, or nobody was asked)",
             replayed.skipped
+        );
+    }
+    if replayed.absent > 0 {
+        let _ = write!(
+            text,
+            ", {} left out (they came from a trunk that is down)",
+            replayed.absent
         );
     }
     text.push('\n');

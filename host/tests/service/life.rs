@@ -119,6 +119,34 @@ fn yesterdays_decisions_are_replayed_against_another_module() {
     );
     assert!(people.contains("now reject 480"), "{people}");
 
+    let outage = replay(&[
+        "builtin:standard",
+        "--down",
+        "pbx-a",
+        "--down",
+        "gw-z",
+        "--json",
+    ]);
+    assert_eq!(outage.status.code(), Some(1), "{outage:?}");
+    let told: serde_json::Value = serde_json::from_slice(&outage.stdout).unwrap();
+    assert_eq!(told["groups"][0]["cause"], "first trunk: pbx-a -> none");
+    assert_eq!(told["uninvolved"], json!(["gw-z"]));
+    let asked = String::from_utf8(outage.stderr).unwrap();
+    assert!(
+        asked.contains("the trunk gw-z; is that its name?"),
+        "{asked}"
+    );
+    let people = replay(&["builtin:standard", "--down", "gw-a"]);
+    let people = String::from_utf8(people.stdout).unwrap();
+    assert!(
+        people.contains("3 left out (they came from a trunk that is down)"),
+        "{people}"
+    );
+    let other = replay(&["builtin:other"]);
+    let told = String::from_utf8(other.stderr).unwrap();
+    assert_eq!(other.status.code(), Some(2));
+    assert!(told.contains("there is builtin:standard"), "{told}");
+
     let nobody = replay(&["standard.wasm", "--policy", "other"]);
     assert_eq!(nobody.status.code(), Some(2), "{nobody:?}");
     let missing = intertrunk(

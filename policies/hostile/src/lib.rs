@@ -15,6 +15,8 @@
 //! | `dialog-…` | touches one of them, by its last digit, and names `gw-b` next | nothing: that is legal |
 //! | `toll` | goes to `gw-b`, wherever the call comes from | `verdict`, from the PSTN |
 //! | `look-…` | goes where the table `lcr` says of what follows, by its longest prefix | nothing: that is legal |
+//! | `heed-…` | goes to the trunk of that name if it is usable, else to `gw-b` | nothing: that is legal |
+//! | `again` | goes to `gw-a`, and when that has failed to `gw-b` | nothing: that is legal |
 //! | `echo-…` | repeats the question, or gives one of the other kinds of verdict | nothing: that is legal |
 //! | anything else | never returns | `timeout` |
 //!
@@ -25,7 +27,7 @@ use std::hint::black_box;
 
 use intertrunk_sdk::{
     Candidate, Fault, Identity, Inquiry, Manifest, Media, Param, Plan, Policy, Query, Rejection,
-    Verdict, policy, table,
+    Verdict, policy, table, trunk,
 };
 
 const MIB: usize = 1 << 20;
@@ -71,6 +73,12 @@ impl Policy for Hostile {
             "toll" => Plan::to("gw-b"),
             user if user.starts_with("echo") => return echo(user, query),
             user if user.starts_with("look-") => looked_up(&user["look-".len()..]),
+            user if user.starts_with("heed-") => match &user["heed-".len()..] {
+                wanted if trunk(wanted).is_usable() => Plan::to(wanted),
+                _ => Plan::to("gw-b"),
+            },
+            "again" if query.attempts().is_empty() => Plan::to(to()).cookie("again").ask_again(),
+            "again" if query.cookie == b"again" => Plan::to("gw-b"),
             _ => spin(),
         };
         plan.into()

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use intertrunk_policy::journal::{Entry, GenerationEntry, JournalReader, JournalWriter};
-use intertrunk_policy::replay::{Replay, Replayed};
+use intertrunk_policy::replay::{Otherwise, Replay, Replayed};
 use intertrunk_policy::{
     CanaryRules, Decision, Engine, Isolation, Runner, Slot, SlotFault, Sticky,
 };
-use intertrunk_proto::ask::{Answer, Query};
+use intertrunk_proto::ask::{Answer, Cause, Query, Transfer};
 use intertrunk_proto::{AttemptRecord, CallId, EndedBy, Instant, Record};
 
 use crate::guests::{ENGINE, EXTENSIONS, HOSTILE, STANDARD, live, options, query, trunks, world};
@@ -71,11 +71,10 @@ fn journal(count: u32) -> Vec<u8> {
     bytes
 }
 
-fn replayed(journal: &[u8], wasm: &[u8], settings: Option<&str>) -> Replayed {
+fn replayed(journal: &[u8], wasm: &[u8], otherwise: Otherwise) -> Replayed {
     // As on another machine on another day.
     let engine = Engine::new().unwrap();
-    let settings = settings.map(str::to_owned);
-    let mut replay = Replay::new(&engine, wasm, settings, None, None, Isolation::Warm).unwrap();
+    let mut replay = Replay::new(&engine, wasm, otherwise, None, Isolation::Warm).unwrap();
     for entry in JournalReader::new(journal).unwrap() {
         replay.take(entry.unwrap()).unwrap();
     }
@@ -86,7 +85,7 @@ fn replayed(journal: &[u8], wasm: &[u8], settings: Option<&str>) -> Replayed {
 #[test]
 fn ten_thousand_decisions_replay_identically() {
     let journal = journal(10_000);
-    let replayed = replayed(&journal, &STANDARD, None);
+    let replayed = replayed(&journal, &STANDARD, Otherwise::default());
     assert_eq!(replayed.comparison.compared, 10_000);
     assert_eq!(replayed.comparison.groups, []);
     assert_eq!(replayed.comparison.same, 10_000);
@@ -98,7 +97,11 @@ fn ten_thousand_decisions_replay_identically() {
 fn other_settings_show_what_they_would_change() {
     let journal = journal(300);
     let dearer = DIALPLAN.replace(r#"["gw-b", "gw-a"]"#, r#"["gw-a"]"#);
-    let replayed = replayed(&journal, &STANDARD, Some(&dearer));
+    let otherwise = Otherwise {
+        settings: Some(dearer),
+        ..Otherwise::default()
+    };
+    let replayed = replayed(&journal, &STANDARD, otherwise);
     let of = replayed.comparison;
     assert_eq!((of.compared, of.same), (300, 200));
     let causes: Vec<_> = of.groups.iter().map(|it| (&*it.cause, it.count)).collect();
@@ -107,6 +110,81 @@ fn other_settings_show_what_they_would_change() {
     assert_eq!(example.to, "+440");
     assert!(example.before.starts_with("connect gw-b"), "{example:?}");
     assert!(example.after.starts_with("connect gw-a"), "{example:?}");
+}
+
+/// B14: an outage shows where the calls would go, and which would go nowhere.
+#[test]
+fn an_outage_shows_where_the_calls_would_go() {
+    let journal = journal(300);
+    let without = |down: &[&str]| {
+        let otherwise = Otherwise {
+            down: down.iter().map(|it| (*it).to_owned()).collect(),
+            ..Otherwise::default()
+        };
+        replayed(&journal, &STANDARD, otherwise)
+    };
+    let causes = |replayed: &Replayed| -> Vec<(String, u64)> {
+        let groups = replayed.comparison.groups.iter();
+        groups.map(|it| (it.cause.clone(), it.count)).collect()
+    };
+    let told = |cause: &str| (cause.to_owned(), 100);
+
+    let one = without(&["gw-b"]);
+    let others = [
+        told("first trunk: gw-b -> gw-a"),
+        told("trunks tried after the first"),
+    ];
+    assert_eq!(causes(&one), others);
+    assert_eq!((one.comparison.same, one.absent), (100, 0));
+
+    let both = without(&["gw-a", "gw-b"]);
+    let nowhere = [
+        told("first trunk: gw-a -> none"),
+        told("first trunk: gw-b -> none"),
+    ];
+    assert_eq!(causes(&both), nowhere);
+    let example = &both.comparison.groups[0].examples[0];
+    assert_eq!(example.after, "no trunk left");
+
+    // Calls from there would not have come.
+    let ingress = without(&["pbx-a"]);
+    assert_eq!((ingress.comparison.compared, ingress.absent), (0, 300));
+
+    let unknown = without(&["gw-b", "gw-z"]);
+    assert_eq!(unknown.uninvolved, ["gw-z"]);
+    assert_eq!(causes(&unknown), causes(&one));
+}
+
+/// B14: policies are told of the outage, and asked again if they want to be.
+#[test]
+fn policies_are_told_of_an_outage() {
+    let slot = live(&HOSTILE, "", options());
+    let mut runner = Runner::new(&ENGINE);
+    let mut transferred = call(1, "sane");
+    transferred.cause = Cause::Transferred(Transfer {
+        by: "gw-a".to_owned(),
+        target: transferred.call.callee.clone(),
+        replaces: false,
+    });
+    let questions = [call(1, "heed-gw-a"), call(1, "again"), transferred];
+    let mut bytes = Vec::new();
+    let mut writer = JournalWriter::new(&mut bytes).unwrap();
+    for question in questions {
+        let (answer, decision) = decided(&mut runner, &slot, question);
+        assert_eq!(trunks(&answer), ["gw-a"]);
+        writer.put(&Entry::Decision(Box::new(decision))).unwrap();
+    }
+    let otherwise = Otherwise {
+        down: ["gw-a".to_owned()].into(),
+        ..Otherwise::default()
+    };
+    let replayed = replayed(&bytes, &HOSTILE, otherwise);
+    let groups = &replayed.comparison.groups;
+    let causes: Vec<_> = groups.iter().map(|it| (&*it.cause, it.count)).collect();
+    assert_eq!(causes, [("first trunk: gw-a -> gw-b", 2)]);
+    // Whose peer transfers was never up.
+    assert_eq!((replayed.comparison.compared, replayed.absent), (2, 1));
+    assert!(replayed.uninvolved.is_empty());
 }
 
 /// B2: a shadow decides unheard.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use intertrunk_policy::journal::Entry;
-use intertrunk_policy::replay::Replay;
+use intertrunk_policy::replay::{Otherwise, Replay};
 use intertrunk_policy::{
     Decision, Isolation, Options, Row, Runner, Slot, Tables, TrunkFacts, World,
 };
@@ -131,7 +131,11 @@ fn a_replay_tries_other_tables() {
         (Some("gw-b"), vec!["first trunk: gw-a -> gw-b"]),
     ] {
         let tables = tables.map(|trunk| all_to(trunk).tables());
-        let replay = Replay::new(&ENGINE, &HOSTILE, None, None, tables, Isolation::Warm);
+        let otherwise = Otherwise {
+            tables,
+            ..Otherwise::default()
+        };
+        let replay = Replay::new(&ENGINE, &HOSTILE, otherwise, None, Isolation::Warm);
         let mut replay = replay.unwrap();
         replay
             .take(Entry::Decision(Box::new(decision.clone())))

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use intertrunk_policy::{Engine, Isolation, LoadFault, Options, Runner, Slot};
-use intertrunk_proto::ask::PolicyFault;
+use intertrunk_proto::ask::{PolicyFault, Verdict};
 
 use crate::guests::{ENGINE, HOSTILE, ask, live, options, tag, trunks, world};
+use crate::load::deciding;
 
 /// The fault of one misdeed. The decision after it, on a fresh instance, must be good.
 fn fault_of(misdeed: &str, options: Options) -> PolicyFault {
@@ -69,6 +70,40 @@ fn a_verdict_of_megabytes_is_not_copied() {
         };
         assert!(message.contains("too much data"), "{misdeed}: {message}");
     }
+}
+
+/// Of a guest with 256 KB the host would copy 64 MB: a thousand parties whose users are the same text.
+#[test]
+fn one_text_over_and_over_is_too_much() {
+    let redirecting = |parties: u32| {
+        let (list, party) = (200_000, 40);
+        let end = list + party * parties;
+        let module = deciding(&format!(
+            "(local $at i32)
+            (local.set $at (i32.const {list}))
+            (loop $next
+                (i32.store offset=16 (local.get $at) (i32.const 131072))
+                (i32.store offset=20 (local.get $at) (i32.const 65536))
+                (local.set $at (i32.add (local.get $at) (i32.const {party})))
+                (br_if $next (i32.lt_u (local.get $at) (i32.const {end}))))
+            (i32.store8 (i32.const 24) (i32.const 2))
+            (i32.store (i32.const 28) (i32.const {list}))
+            (i32.store (i32.const 32) (i32.const {parties}))
+            (i32.const 24)"
+        ));
+        let slot = live(&module, "", options());
+        ask(&mut Runner::new(&ENGINE), &slot, None, "100").outcome
+    };
+    let Ok(Verdict::Redirect(parties)) = redirecting(10) else {
+        panic!("ten are not too much")
+    };
+    assert_eq!((parties.len(), parties[9].user.len()), (10, 65_536));
+    let refused = redirecting(1000);
+    assert!(
+        matches!(&refused, Err(PolicyFault::Trap(it)) if it.contains("too much data")),
+        "{:.200}",
+        format!("{refused:?}")
+    );
 }
 
 #[test]

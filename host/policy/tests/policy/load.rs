@@ -278,6 +278,15 @@ pub fn with_manifest(headers: &[&str], trunks: &[&str], tables: &[&str]) -> Vec<
 
 /// A component that passes every call, of a module with these fields besides.
 pub fn made(fields: &str, manifest: [&[&str]; 3]) -> Vec<u8> {
+    made_to(PASS, fields, manifest)
+}
+
+/// One whose `decide` does this, and leaves the address of a verdict.
+pub fn deciding(decide: &str) -> Vec<u8> {
+    made_to(decide, "", [&[], &[], &[]])
+}
+
+fn made_to(decide: &str, fields: &str, manifest: [&[&str]; 3]) -> Vec<u8> {
     // Strings first, then the lists of (pointer, length), then the record, as the canonical ABI
     // lays them out; all pointers are absolute.
     let mut data = Vec::new();
@@ -301,8 +310,15 @@ pub fn made(fields: &str, manifest: [&[&str]; 3]) -> Vec<u8> {
     }
     let manifest = put(&record);
     let data: String = data.iter().map(|byte| format!("\\{byte:02x}")).collect();
-    embed(&core(fields, &data, manifest), &contract())
+    let core = core(fields, &data, manifest);
+    let passes = format!("(result i32) {PASS}))");
+    assert!(core.ends_with(&passes));
+    let core = core.replace(&passes, &format!("(result i32) {decide}))"));
+    embed(&core, &contract())
 }
+
+/// Leaves the address of a verdict that passes.
+const PASS: &str = "(i32.const 16)";
 
 /// Where a made module's data begins.
 const DATA: usize = 1024;
@@ -324,7 +340,7 @@ fn core(fields: &str, data: &str, manifest: u32) -> String {
                 (local.get $at))
             (func (export \"{api}#describe\") (result i32) (i32.const {manifest}))
             (func (export \"{api}#configure\") (param i32 i32) (result i32) (i32.const 8))
-            (func (export \"{api}#decide\") (param i32) (result i32) (i32.const 16)))"
+            (func (export \"{api}#decide\") (param i32) (result i32) {PASS}))"
     )
 }
 

@@ -16,6 +16,10 @@ const LOOKS_EVERY: Duration = Duration::from_millis(100);
 /// For the callee's last look-out for a BYE that comes again, and for calls that fail slowly.
 const LINGERS_FOR: Duration = Duration::from_secs(15);
 
+/// SIPp's own sockets hold what comes in a few dozen milliseconds, and fail a call for each datagram that is
+/// dropped while SIPp stands still.
+const ROOM: [&str; 2] = ["-buff_size", "2097152"];
+
 /// What kind of load.
 pub struct Load<'a> {
     /// Where scenarios are and statistics go.
@@ -54,7 +58,7 @@ impl Load<'_> {
             + self.talks_for
             + Duration::from_secs(30);
         let deadline = Instant::now() + budget;
-        let callee = Sipp::start(self.dir, self.callee, CALLEE, calls, budget, &[])?;
+        let callee = Sipp::start(self.dir, self.callee, CALLEE, calls, budget, &ROOM)?;
         callee.wait_until_bound(deadline)?;
         let rate = self.rate.to_string();
         let pause = self.talks_for.as_millis().to_string();
@@ -70,6 +74,8 @@ impl Load<'_> {
             // More than are ever up: SIPp must never hold back.
             "-l",
             "20000",
+            ROOM[0],
+            ROOM[1],
             ADDRESS,
         ];
         let caller = Sipp::start(self.dir, "caller.xml", CALLER, calls, budget, &more)?;

@@ -182,10 +182,11 @@ impl Replay {
         }
         let instance = &mut configured.instance;
         let mut outcome = decide_again(instance, &query, &world, DEADLINE);
-        for _ in 0..ASKED_AGAIN_MAX {
-            let Some(again) = self.without_down(&mut outcome) else {
-                break;
-            };
+        let mut asked_again = 0;
+        while let Some(again) = self.without_down(&mut outcome)
+            && asked_again < ASKED_AGAIN_MAX
+        {
+            asked_again += 1;
             (query.cause, query.cookie) = again;
             outcome = decide_again(instance, &query, &world, DEADLINE);
         }

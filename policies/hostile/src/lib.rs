@@ -17,6 +17,7 @@
 //! | `look-…` | goes where the table `lcr` says of what follows, by its longest prefix | nothing: that is legal |
 //! | `heed-…` | goes to the trunk of that name if it is usable, else to `gw-b` | nothing: that is legal |
 //! | `again` | goes to `gw-a`, and when that has failed to `gw-b` | nothing: that is legal |
+//! | `for-ever` | goes to `gw-a`, again and again | nothing: that is legal |
 //! | `echo-…` | repeats the question, or gives one of the other kinds of verdict | nothing: that is legal |
 //! | anything else | never returns | `timeout` |
 //!
@@ -79,6 +80,7 @@ impl Policy for Hostile {
             },
             "again" if query.attempts().is_empty() => Plan::to(to()).cookie("again").ask_again(),
             "again" if query.cookie == b"again" => Plan::to("gw-b"),
+            "for-ever" => Plan::to(to()).ask_again(),
             _ => spin(),
         };
         plan.into()

@@ -166,7 +166,12 @@ fn policies_are_told_of_an_outage() {
         target: transferred.call.callee.clone(),
         replaces: false,
     });
-    let questions = [call(1, "heed-gw-a"), call(1, "again"), transferred];
+    let questions = [
+        call(1, "heed-gw-a"),
+        call(1, "again"),
+        call(1, "for-ever"),
+        transferred,
+    ];
     let mut bytes = Vec::new();
     let mut writer = JournalWriter::new(&mut bytes).unwrap();
     for question in questions {
@@ -181,9 +186,13 @@ fn policies_are_told_of_an_outage() {
     let replayed = replayed(&bytes, &HOSTILE, otherwise);
     let groups = &replayed.comparison.groups;
     let causes: Vec<_> = groups.iter().map(|it| (&*it.cause, it.count)).collect();
-    assert_eq!(causes, [("first trunk: gw-a -> gw-b", 2)]);
+    let told = [
+        ("first trunk: gw-a -> gw-b", 2),
+        ("first trunk: gw-a -> none", 1),
+    ];
+    assert_eq!(causes, told);
     // Whose peer transfers was never up.
-    assert_eq!((replayed.comparison.compared, replayed.absent), (2, 1));
+    assert_eq!((replayed.comparison.compared, replayed.absent), (3, 1));
     assert!(replayed.uninvolved.is_empty());
 }
 

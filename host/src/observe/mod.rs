@@ -43,16 +43,23 @@ impl Observer {
         &self.journal
     }
 
-    /// Takes note of a fact.
+    /// Takes note of a fact. Counted first: who has read of it in the log finds it counted.
     pub fn note(&self, event: Event, snapshot: &Snapshot) {
+        self.count(&event);
         log::line(&event, snapshot);
+        if let Event::CallEnded(record) = event {
+            self.records.put(Arc::from(record));
+        }
+    }
+
+    fn count(&self, event: &Event) {
         let counters = &*self.counters;
         match event {
             Event::CallStarted { .. } => counters.add(Count::CallsStarted),
             Event::Decided { fault, refused, .. } => {
                 counters.add(Count::Decisions);
                 counters.add_many(Count::CandidatesRefused, refused.len() as u64);
-                if let Some(fault) = &fault {
+                if let Some(fault) = fault {
                     counters.add(fault.into());
                 }
             }
@@ -60,18 +67,15 @@ impl Observer {
             Event::AttemptFailed { .. } => counters.add(Count::AttemptsFailed),
             Event::CallAnswered { .. } => counters.add(Count::CallsAnswered),
             Event::Planned { .. } | Event::CallTransferred { .. } => {}
-            Event::CallEnded(record) => {
-                counters.add(Count::ended(record.final_code));
-                self.records.put(Arc::from(record));
-            }
+            Event::CallEnded(record) => counters.add(Count::ended(record.final_code)),
             Event::Refused { .. } => counters.add(Count::RequestsRefused),
-            Event::Shed { load, .. } => counters.add(load.into()),
-            Event::TrunkHealth { health, .. } => counters.add(Count::trunk_is(health)),
-            Event::Registration { how, .. } => counters.add(Count::registered(how)),
+            Event::Shed { load, .. } => counters.add((*load).into()),
+            Event::TrunkHealth { health, .. } => counters.add(Count::trunk_is(*health)),
+            Event::Registration { how, .. } => counters.add(Count::registered(*how)),
             Event::TrunkNearLimit { near, .. } => {
-                counters.add_many(Count::TrunkNearLimit, near.into());
+                counters.add_many(Count::TrunkNearLimit, (*near).into());
             }
-            Event::Dropped { cause, .. } => counters.add(cause.into()),
+            Event::Dropped { cause, .. } => counters.add((*cause).into()),
             Event::Challenged { .. } => counters.add(Count::Challenges),
             Event::WrongCredentials { .. } => counters.add(Count::WrongCredentials),
             Event::LateAnswer => counters.add(Count::LateAnswers),
